@@ -1,0 +1,301 @@
+"""What a stream hands out: frozen, slotted, comparable, picklable values for use in ``match``.
+
+Every stream obeys one law: applying its deltas and replacements in order gives ``stream.text``, and at
+:class:`Finish` that is the service's own final answer, character for character.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+__all__ = [
+    "CodeDelta",
+    "CodeReplace",
+    "Event",
+    "ExecutionOutput",
+    "Finish",
+    "FinishReason",
+    "Image",
+    "Notice",
+    "QueueStatus",
+    "ReasoningDelta",
+    "ReasoningReplace",
+    "Reply",
+    "SearchResult",
+    "SearchResults",
+    "TextDelta",
+    "TextReplace",
+    "ToolCall",
+    "ToolCallDelta",
+    "Unknown",
+    "Usage",
+]
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "other"]
+"""Why an answer ended, in one vocabulary for every service."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer: append ``text``."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextReplace:
+    """The service rewrote its answer: from character ``start`` on it now reads ``text``."""
+
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the model's thinking; never part of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningReplace:
+    """The service rewrote the thinking: from character ``start`` on it now reads ``text``."""
+
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeDelta:
+    """More of the code that the service's interpreter will run, in code block number ``block``."""
+
+    text: str
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReplace:
+    """The service rewrote code block ``block``: from character ``start`` on it now reads ``text``."""
+
+    start: int
+    text: str
+    block: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionOutput:
+    """What the service's interpreter printed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that belongs to the answer, by its address."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One source that the service found; ``reference`` is the mark by which the text cites it."""
+
+    title: str
+    url: str
+    content: str = ""
+    reference: str = ""
+    media: str = ""
+    published: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """The sources that the service found for this answer."""
+
+    results: tuple[SearchResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call: append ``arguments`` to call number ``index``.
+
+    ``id`` and ``name`` are told once, with the first piece, and are ``""`` afterwards.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """Where the request stands in the service's queue.
+
+    Args:
+        position: requests ahead of this one; 0 is next.
+        size: requests in the queue.
+        eta: the service's own estimate in seconds, or ``None``.
+    """
+
+    position: int
+    size: int
+    eta: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of the service to its user that is not part of the answer."""
+
+    message: str
+    level: str = "info"
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Something that no event describes yet; handed out only with ``include_unknown=True``.
+
+    Args:
+        name: the service's own name of it.
+        data: its payload as JSON text, so that the event stays comparable and hashable.
+    """
+
+    name: str
+    data: str
+
+    def json(self) -> Any:
+        """Return the payload parsed."""
+        return json.loads(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the service counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of the answer; exactly one, and the last event.
+
+    Args:
+        reason: why it ended, in the vocabulary of every service.
+        usage: the tokens, where the service tells.
+        raw_reason: the service's own word for the reason.
+        model: the model that answered, where the service tells.
+        response_id: the service's id of this answer.
+        conversation_id: the service's id of the conversation, to go on with.
+        request_id: the id by which the service's support finds this request.
+        message: the service's words when it withheld or withdrew the answer.
+        continuation: opaque; what ``continue_from=`` gives back to the service to go on. Not compared
+            and not shown, because it may hold the conversation.
+    """
+
+    reason: FinishReason
+    usage: Usage | None = None
+    raw_reason: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+    conversation_id: str | None = None
+    request_id: str | None = None
+    message: str | None = None
+    continuation: str | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole tool call; ``arguments`` is the raw string that the service sent."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def parse_arguments(self) -> Any:
+        """Return the arguments parsed from JSON; an empty string is no arguments.
+
+        Raises:
+            ProtocolError: they are not JSON; the raw string is in ``.frame``.
+        """
+        if not self.arguments.strip():
+            return {}
+        return _parse_json(self.arguments, f"the arguments of tool call {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, or as much of it as came."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: Finish | None = None
+
+    def json(self) -> Any:
+        """Return the text parsed from JSON, for answers asked for with ``response_format``.
+
+        Raises:
+            ProtocolError: it is not JSON; the raw text is in ``.frame`` and on ``.partial.text``.
+        """
+        return _parse_json(self.text, "the answer", self)
+
+    def message(self) -> Mapping[str, Any]:
+        """Return this answer as the assistant message that continues the conversation.
+
+        Reasoning goes back verbatim beside tool calls, as the platform wants it
+        (``docs/wire/open-platform.md`` §1.4, "Messages").
+        """
+        message: dict[str, Any] = {"role": "assistant", "content": self.text}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.tool_calls
+            ]
+        return message
+
+
+def _parse_json(text: str, what: str, partial: Reply | None = None) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        from .errors import ProtocolError
+
+        raise ProtocolError(
+            f"{what} is not JSON ({error}); its raw text is in `.frame`. "
+            "Ask the model for JSON in the prompt too, or parse the text yourself.",
+            frame=text,
+            partial=partial,
+        ) from None
+
+
+Event: TypeAlias = (
+    TextDelta
+    | TextReplace
+    | ReasoningDelta
+    | ReasoningReplace
+    | ToolCallDelta
+    | CodeDelta
+    | CodeReplace
+    | ExecutionOutput
+    | Image
+    | SearchResults
+    | QueueStatus
+    | Notice
+    | Unknown
+    | Finish
+)
+"""Everything that a stream can hand out."""
