@@ -1,0 +1,119 @@
+"""What a stream has said so far, folded from its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..events import (
+    Event,
+    Finish,
+    ReasoningDelta,
+    ReasoningReplace,
+    Reply,
+    TextDelta,
+    TextReplace,
+    ToolCall,
+    ToolCallDelta,
+)
+
+__all__ = ["Transcript"]
+
+_MANY = 4096
+
+
+class _Text:
+    """Text that grows at its end in linear time, and is now and then rewritten."""
+
+    __slots__ = ("_blocks", "pieces")
+
+    def __init__(self) -> None:
+        self._blocks: list[str] = []
+        self.pieces: list[str] = []
+
+    def value(self) -> str:
+        if self.pieces:
+            self._blocks = ["".join((*self._blocks, *self.pieces))]
+            self.pieces.clear()
+        elif len(self._blocks) > 1:
+            self._blocks = ["".join(self._blocks)]
+        return self._blocks[0] if self._blocks else ""
+
+    def replace(self, start: int, text: str) -> None:
+        self._blocks = [self.value()[:start], text]
+
+    def compact(self) -> None:
+        # A string object costs some 50 bytes beside its text: hold the answer, not its pieces.
+        if len(self.pieces) > _MANY:
+            self._blocks.append("".join(self.pieces))
+            self.pieces.clear()
+
+
+class _Call:
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def add(self, delta: ToolCallDelta) -> None:
+        self.id = self.id or delta.id
+        self.name = self.name or delta.name
+        self.arguments.append(delta.arguments)
+
+
+class Transcript:
+    """The answer so far: text, reasoning, tool calls and finish."""
+
+    __slots__ = ("_calls", "_reasoning", "_text", "finish")
+
+    def __init__(self) -> None:
+        self._text = _Text()
+        self._reasoning = _Text()
+        self._calls: dict[int, _Call] = {}
+        self.finish: Finish | None = None
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Apply events, in order."""
+        append = self._text.pieces.append
+        for event in events:
+            if type(event) is TextDelta:
+                append(event.text)
+            else:
+                self._apply(event)
+        self._text.compact()
+        self._reasoning.compact()
+
+    def _apply(self, event: Event) -> None:
+        if isinstance(event, ReasoningDelta):
+            self._reasoning.pieces.append(event.text)
+        elif isinstance(event, TextReplace):
+            self._text.replace(event.start, event.text)
+        elif isinstance(event, ReasoningReplace):
+            self._reasoning.replace(event.start, event.text)
+        elif isinstance(event, ToolCallDelta):
+            self._calls.setdefault(event.index, _Call()).add(event)
+        elif isinstance(event, Finish):
+            self.finish = event
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._text.value()
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking so far."""
+        return self._reasoning.value()
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far, by their index."""
+        return tuple(
+            ToolCall(call.id, call.name, "".join(call.arguments))
+            for _, call in sorted(self._calls.items())
+        )
+
+    def reply(self) -> Reply:
+        """Return all of it as a value."""
+        return Reply(self.text, self.reasoning, self.tool_calls, self.finish)

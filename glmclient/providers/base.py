@@ -1,0 +1,122 @@
+"""What a provider is: a service's address and dialect, payloads and headers out, frames to events in."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..core.exchange import Exchange, Flow
+from ..core.http import checked_base_url, checked_headers
+from ..core.identity import Identity
+from ..errors import ConfigurationError
+from ..messages import Messages
+
+__all__ = ["Capabilities", "Chat", "Model", "Provider"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a service can do itself; what it cannot is folded in by a documented rule, or refused."""
+
+    streaming: bool = True
+    system_messages: bool = False
+    message_history: bool = False
+    tools: bool = False
+    reasoning: bool = False
+    usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a service offers.
+
+    Args:
+        id: its name, as ``model=`` takes it.
+        owned_by: who made it, where the service tells.
+        created: seconds since the epoch, where the service tells.
+    """
+
+    id: str
+    owned_by: str = ""
+    created: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One checked question: nothing in it can still be refused by this side."""
+
+    messages: tuple[dict[str, Any], ...] = field(repr=False)
+    model: str | None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Provider(ABC):
+    """A service: where it is and how it speaks. It holds no connection and does no I/O.
+
+    Args:
+        base_url: replaces scheme, host and path prefix.
+        headers: sent with every request, in place of the provider's own of the same name.
+        identity: the source of ids; for tests.
+
+    Raises:
+        ConfigurationError: the address or a header is not valid.
+    """
+
+    name: ClassVar[str]
+    """The name by which clients know it."""
+    default_url: ClassVar[str]
+    supports: Capabilities
+    models: tuple[str, ...]
+    """The models that are known here; the service may offer more."""
+    default_model: str | None
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        self.url = checked_base_url(base_url if base_url is not None else self.default_url)
+        self.headers = checked_headers(headers)
+        self.identity = identity if identity is not None else Identity()
+
+    @abstractmethod
+    def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
+        """Check a question before anything is sent.
+
+        Raises:
+            ConfigurationError: something in it is wrong, or this service cannot honour it.
+        """
+
+    @abstractmethod
+    def attempt(self, chat: Chat, exchange: Exchange) -> Flow[None]:
+        """One attempt at one question; retrying is the exchange's."""
+
+    def list_models(self, exchange: Exchange) -> Flow[tuple[Model, ...]]:
+        """Ask for the models; a service that cannot be asked offers those that are known here."""
+        yield []
+        return tuple(Model(name) for name in self.models)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(url={self.url!r})"
+
+
+def check_options(service: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Return the options that were given a value.
+
+    Raises:
+        ConfigurationError: one is not among ``known``; the error names its nearest neighbour.
+    """
+    known = sorted(known)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigurationError(
+                f"{service} cannot honour the option {name!r}.{hint} It takes: {', '.join(known) or 'no options'}."
+            )
+    return {name: value for name, value in options.items() if value is not None}
