@@ -1,0 +1,249 @@
+"""What a simulated service says: a text, a list of steps, several answers, or a function of the request."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, get_args
+
+from ..errors import APIStatusError, ConfigurationError
+from ..events import Event, Finish, TextDelta
+from .http import Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
+
+__all__ = [
+    "Answer",
+    "AnswerLike",
+    "Answers",
+    "Dialect",
+    "EndBody",
+    "Refusal",
+    "Script",
+    "ScriptLike",
+    "Step",
+    "pieces",
+    "unsupported",
+]
+
+RefusalKind: TypeAlias = Literal[
+    "login",
+    "quota",
+    "rate_limit",
+    "authentication",
+    "permission",
+    "bad_request",
+    "not_found",
+    "blocked",
+    "server",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The service refuses, in its own shape; every part can be set by hand.
+
+    Args:
+        kind: why; each dialect knows the status, code and words that its service has for it. ``blocked`` is an
+            HTML page, as a login wall or a sleeping service shows it.
+        message: the service's words, in place of the dialect's own.
+        status: the HTTP status, in place of the dialect's own.
+        code: the service's code, in place of the dialect's own.
+        retry_after: seconds for a ``Retry-After`` header.
+        body: the exact body in place of the dialect's: a mapping is sent as JSON, a string as HTML.
+    """
+
+    kind: RefusalKind = "server"
+    message: str | None = None
+    status: int | None = None
+    code: int | str | None = None
+    retry_after: float | None = None
+    body: Mapping[str, Any] | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndBody:
+    """End the body here as the framing promises, but without the service's end mark."""
+
+
+Step: TypeAlias = Event | Refusal | APIStatusError | Pause | Wait | Cut | Reset | EndBody | bytes
+"""One step of an answer. An event is written in the service's dialect, ``bytes`` are written as they are."""
+
+AnswerLike: TypeAlias = str | Refusal | APIStatusError | Iterable[str | Step]
+"""One answer as users write it; a string is text that comes in pieces, and a ``Finish`` is added if there is no end."""
+
+_EVENTS: tuple[type, ...] = get_args(Event)
+_REFUSALS = (Refusal, APIStatusError)
+_ENDS = (Finish, Cut, Reset, EndBody, *_REFUSALS)
+_STEPS = (*_EVENTS, *_REFUSALS, Pause, Wait, Cut, Reset, EndBody, bytes)
+
+# White space, then a word, or one or two characters of a script without spaces: what a model sends at a time.
+_CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_PIECE = re.compile(rf"\s*(?:[{_CJK}]{{1,2}}|[^\s{_CJK}]{{1,8}})|\s+")
+
+
+def pieces(text: str) -> list[str]:
+    """Split ``text`` as a model sends it: words, or one or two characters of a script without spaces."""
+    return _PIECE.findall(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One checked answer: it ends with a ``Finish``, a refusal, a cut, a reset or an ``EndBody``.
+
+    After its end there may only be bytes, pauses, waits, cuts and resets.
+    """
+
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, value: AnswerLike) -> Answer:
+        """Check an answer as users write it.
+
+        Raises:
+            ConfigurationError: a step is nothing that a service can say, or follows the end.
+        """
+        if isinstance(value, Answer):
+            return value
+        if isinstance(value, (str, *_REFUSALS)):
+            value = [value]
+        elif isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable):
+            raise ConfigurationError(
+                f"an answer is a text, a list of steps, a Refusal or an APIStatusError, not {type(value).__name__}."
+            )
+        steps: list[Step] = []
+        ended = False
+        for index, step in enumerate(value):
+            if isinstance(step, str):
+                steps.extend(TextDelta(piece) for piece in pieces(step))
+            elif isinstance(step, _STEPS):
+                steps.append(step)
+            else:
+                raise ConfigurationError(
+                    f"step {index} of the answer is {step!r:.80}; a step is a text, an event, bytes, a Refusal, an "
+                    "APIStatusError, Pause, Wait, Cut, Reset or EndBody."
+                )
+            if ended and isinstance(step, (str, *_EVENTS, *_REFUSALS)):
+                raise ConfigurationError(
+                    f"step {index} of the answer, {step!r:.80}, comes after its end; remove it or the end before it."
+                )
+            ended = ended or isinstance(step, _ENDS)
+        if not ended:
+            steps.append(Finish("stop"))
+        return cls(tuple(steps))
+
+    @property
+    def refusal(self) -> Refusal | APIStatusError | None:
+        """The refusal that stands in place of a stream, if no event and no bytes come before it."""
+        for step in self.steps:
+            if isinstance(step, _REFUSALS):
+                return step
+            if not isinstance(step, (Pause, Wait)):
+                return None
+        return None
+
+    @property
+    def before(self) -> tuple[Pause | Wait, ...]:
+        """The pauses and waits with which the answer begins."""
+        held: list[Pause | Wait] = []
+        for step in self.steps:
+            if not isinstance(step, (Pause, Wait)):
+                break
+            held.append(step)
+        return tuple(held)
+
+
+class Script:
+    """Several answers, one for each request, in order.
+
+    Args:
+        answers: each a text, a list of steps, a refusal, or a function of the request that returns one of these.
+        repeat: begin again after the last; otherwise a further request is an error of the script.
+    """
+
+    def __init__(
+        self,
+        *answers: AnswerLike | Callable[[SimulatedRequest], AnswerLike],
+        repeat: bool = False,
+    ) -> None:
+        if not answers:
+            raise ConfigurationError("a Script needs at least one answer.")
+        self.answers = tuple(each if callable(each) else Answer.of(each) for each in answers)
+        self.repeat = repeat
+
+    def __repr__(self) -> str:
+        return f"Script({len(self.answers)} answers, repeat={self.repeat})"
+
+
+ScriptLike: TypeAlias = AnswerLike | Script | Callable[[SimulatedRequest], AnswerLike]
+"""What a simulator is given: one answer for every request, a `Script`, or a function of the request."""
+
+
+class Answers:
+    """Hands out the answers of a script; safe for threads.
+
+    Args:
+        script: what to say.
+        check: raises for an answer that the dialect cannot say; what is known ahead is checked at once.
+
+    Raises:
+        ConfigurationError: the script is wrong.
+    """
+
+    def __init__(
+        self,
+        script: ScriptLike,
+        check: Callable[[Answer], object] = lambda answer: None,
+    ) -> None:
+        whole = script if isinstance(script, Script) else Script(script, repeat=True)
+        self._answers = whole.answers
+        self._repeat = whole.repeat
+        self._check = check
+        self._asked = 0
+        self._lock = threading.Lock()
+        for answer in self._answers:
+            if isinstance(answer, Answer):
+                check(answer)
+
+    def next(self, request: SimulatedRequest) -> Answer:
+        """Return the answer to the next question.
+
+        Raises:
+            ConfigurationError: the script has no further answer, or its function returned none.
+        """
+        with self._lock:
+            number = self._asked
+            self._asked += 1
+        if number >= len(self._answers) and not self._repeat:
+            raise ConfigurationError(
+                f"the script has {len(self._answers)} answers, and this is question {number + 1}. "
+                "Add an answer, or say Script(..., repeat=True)."
+            )
+        answer = self._answers[number % len(self._answers)]
+        if isinstance(answer, Answer):
+            return answer
+        answer = Answer.of(answer(request))
+        self._check(answer)
+        return answer
+
+
+class Dialect(Protocol):
+    """The serving half of one service's dialect; it is called from several threads at once.
+
+    Its constructor takes the `Answers`, and its own options as keywords.
+    """
+
+    name: str
+
+    def handles(self, request: SimulatedRequest) -> bool:
+        """Tell by method and path whether ``request`` belongs to this service."""
+
+    def respond(self, request: SimulatedRequest) -> SimulatedResponse:
+        """Answer it; a question takes its answer from ``answers.next(request)``."""
+
+
+def unsupported(service: str, step: object) -> ConfigurationError:
+    """Return the error for a step that a service has no way to say."""
+    return ConfigurationError(
+        f"the dialect of {service!r} has no way to say {step!r:.120}; take it out of the script."
+    )
