@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-from ..errors import APIStatusError, ConfigurationError
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RateLimitError,
+    ServiceBlockedError,
+)
 from ..events import Event, Finish, TextDelta
 from .http import Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
 
@@ -60,22 +70,48 @@ class Refusal:
     retry_after: float | None = None
     body: Mapping[str, Any] | str | None = None
 
+    @classmethod
+    def of(cls, error: APIStatusError) -> Refusal:
+        """Return the refusal that makes a client raise an error like ``error``."""
+        kind: RefusalKind = "server"
+        for its_class, its_kind in _KIND_OF_ERROR:
+            if isinstance(error, its_class):
+                kind = its_kind
+        return cls(
+            kind,
+            error.message or None,
+            error.status_code or None,
+            error.code,
+            error.retry_after,
+            error.body or None,
+        )
+
+
+_KIND_OF_ERROR: tuple[tuple[type[APIStatusError], RefusalKind], ...] = (
+    (QuotaExceededError, "quota"),
+    (RateLimitError, "rate_limit"),
+    (AuthenticationError, "authentication"),
+    (PermissionDeniedError, "permission"),
+    (BadRequestError, "bad_request"),
+    (NotFoundError, "not_found"),
+    (ServiceBlockedError, "blocked"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EndBody:
     """End the body here as the framing promises, but without the service's end mark."""
 
 
-Step: TypeAlias = Event | Refusal | APIStatusError | Pause | Wait | Cut | Reset | EndBody | bytes
+Step: TypeAlias = Event | Refusal | Pause | Wait | Cut | Reset | EndBody | bytes
 """One step of an answer. An event is written in the service's dialect, ``bytes`` are written as they are."""
 
-AnswerLike: TypeAlias = str | Refusal | APIStatusError | Iterable[str | Step]
+AnswerLike: TypeAlias = str | Refusal | APIStatusError | Iterable[str | Step | APIStatusError]
 """One answer as users write it; a string is text that comes in pieces, and a ``Finish`` is added if there is no end."""
 
 _EVENTS: tuple[type, ...] = get_args(Event)
-_REFUSALS = (Refusal, APIStatusError)
-_ENDS = (Finish, Cut, Reset, EndBody, *_REFUSALS)
-_STEPS = (*_EVENTS, *_REFUSALS, Pause, Wait, Cut, Reset, EndBody, bytes)
+_ENDS = (Finish, Refusal, Cut, Reset, EndBody)
+_STEPS = (*_EVENTS, Refusal, Pause, Wait, Cut, Reset, EndBody, bytes)
 
 # White space, then a word, or one or two characters of a script without spaces: what a model sends at a time.
 _CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
@@ -105,7 +141,7 @@ class Answer:
         """
         if isinstance(value, Answer):
             return value
-        if isinstance(value, (str, *_REFUSALS)):
+        if isinstance(value, (str, Refusal, APIStatusError)):
             value = [value]
         elif isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable):
             raise ConfigurationError(
@@ -114,6 +150,8 @@ class Answer:
         steps: list[Step] = []
         ended = False
         for index, step in enumerate(value):
+            if isinstance(step, APIStatusError):
+                step = Refusal.of(step)
             if isinstance(step, str):
                 steps.extend(TextDelta(piece) for piece in pieces(step))
             elif isinstance(step, _STEPS):
@@ -123,7 +161,7 @@ class Answer:
                     f"step {index} of the answer is {step!r:.80}; a step is a text, an event, bytes, a Refusal, an "
                     "APIStatusError, Pause, Wait, Cut, Reset or EndBody."
                 )
-            if ended and isinstance(step, (str, *_EVENTS, *_REFUSALS)):
+            if ended and isinstance(step, (str, *_EVENTS, Refusal)):
                 raise ConfigurationError(
                     f"step {index} of the answer, {step!r:.80}, comes after its end; remove it or the end before it."
                 )
@@ -133,10 +171,10 @@ class Answer:
         return cls(tuple(steps))
 
     @property
-    def refusal(self) -> Refusal | APIStatusError | None:
+    def refusal(self) -> Refusal | None:
         """The refusal that stands in place of a stream, if no event and no bytes come before it."""
         for step in self.steps:
-            if isinstance(step, _REFUSALS):
+            if isinstance(step, Refusal):
                 return step
             if not isinstance(step, (Pause, Wait)):
                 return None
@@ -199,11 +237,17 @@ class Answers:
         self._answers = whole.answers
         self._repeat = whole.repeat
         self._check = check
-        self._asked = 0
+        self._questions: list[SimulatedRequest] = []
         self._lock = threading.Lock()
         for answer in self._answers:
             if isinstance(answer, Answer):
                 check(answer)
+
+    @property
+    def questions(self) -> tuple[SimulatedRequest, ...]:
+        """The requests that took an answer, in order."""
+        with self._lock:
+            return tuple(self._questions)
 
     def next(self, request: SimulatedRequest) -> Answer:
         """Return the answer to the next question.
@@ -212,8 +256,8 @@ class Answers:
             ConfigurationError: the script has no further answer, or its function returned none.
         """
         with self._lock:
-            number = self._asked
-            self._asked += 1
+            number = len(self._questions)
+            self._questions.append(request)
         if number >= len(self._answers) and not self._repeat:
             raise ConfigurationError(
                 f"the script has {len(self._answers)} answers, and this is question {number + 1}. "
@@ -230,15 +274,21 @@ class Answers:
 class Dialect(Protocol):
     """The serving half of one service's dialect; it is called from several threads at once.
 
-    Its constructor takes the `Answers`, and its own options as keywords.
+    Its constructor takes its own options as keywords.
     """
 
     name: str
 
+    def check(self, answer: Answer) -> object:
+        """Raise a `ConfigurationError` if this service has no way to say ``answer`` (see `unsupported`)."""
+
+    def prompt(self, request: SimulatedRequest) -> str:
+        """Return the text of the last thing that the user said in a question."""
+
     def handles(self, request: SimulatedRequest) -> bool:
         """Tell by method and path whether ``request`` belongs to this service."""
 
-    def respond(self, request: SimulatedRequest) -> SimulatedResponse:
+    def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
         """Answer it; a question takes its answer from ``answers.next(request)``."""
 
 
