@@ -100,6 +100,7 @@ class SimulatedResponse:
         body: items, written one after the other; a generator is closed when the client leaves.
         framing: how the end is told.
         gzip: compress, and flush after each item; says ``Content-Encoding: gzip``.
+        before: what happens before the head is sent.
     """
 
     status: int = 200
@@ -107,6 +108,7 @@ class SimulatedResponse:
     body: Iterable[BodyItem] = ()
     framing: Framing = "chunked"
     gzip: bool = False
+    before: Sequence[Pause | Wait | Cut | Reset] = ()
 
     @classmethod
     def of_json(

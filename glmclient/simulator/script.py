@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ __all__ = [
     "Answers",
     "Dialect",
     "EndBody",
+    "Open",
     "Refusal",
     "Script",
     "ScriptLike",
@@ -103,15 +105,23 @@ class EndBody:
     """End the body here as the framing promises, but without the service's end mark."""
 
 
-Step: TypeAlias = Event | Refusal | Pause | Wait | Cut | Reset | EndBody | bytes
-"""One step of an answer. An event is written in the service's dialect, ``bytes`` are written as they are."""
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send the head of the response here; without it, it goes out with the first event or bytes."""
+
+
+Step: TypeAlias = Event | Refusal | Open | Pause | Wait | Cut | Reset | EndBody | bytes
+"""One step of an answer. An event is written in the service's dialect, ``bytes`` are written as they are.
+
+Pauses, waits, cuts and resets before the first event, bytes or `Open` happen before the head of the response.
+"""
 
 AnswerLike: TypeAlias = str | Refusal | APIStatusError | Iterable[str | Step | APIStatusError]
 """One answer as users write it; a string is text that comes in pieces, and a ``Finish`` is added if there is no end."""
 
 _EVENTS: tuple[type, ...] = get_args(Event)
 _ENDS = (Finish, Refusal, Cut, Reset, EndBody)
-_STEPS = (*_EVENTS, Refusal, Pause, Wait, Cut, Reset, EndBody, bytes)
+_STEPS = (*_EVENTS, Refusal, Open, Pause, Wait, Cut, Reset, EndBody, bytes)
 
 # White space, then a word, or one or two characters of a script without spaces: what a model sends at a time.
 _CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
@@ -159,9 +169,9 @@ class Answer:
             else:
                 raise ConfigurationError(
                     f"step {index} of the answer is {step!r:.80}; a step is a text, an event, bytes, a Refusal, an "
-                    "APIStatusError, Pause, Wait, Cut, Reset or EndBody."
+                    "APIStatusError, Open, Pause, Wait, Cut, Reset or EndBody."
                 )
-            if ended and isinstance(step, (str, *_EVENTS, Refusal)):
+            if ended and isinstance(step, (str, *_EVENTS, Refusal, Open)):
                 raise ConfigurationError(
                     f"step {index} of the answer, {step!r:.80}, comes after its end; remove it or the end before it."
                 )
@@ -171,24 +181,27 @@ class Answer:
         return cls(tuple(steps))
 
     @property
-    def refusal(self) -> Refusal | None:
-        """The refusal that stands in place of a stream, if no event and no bytes come before it."""
-        for step in self.steps:
-            if isinstance(step, Refusal):
-                return step
-            if not isinstance(step, (Pause, Wait)):
-                return None
-        return None
+    def before(self) -> tuple[Pause | Wait | Cut | Reset, ...]:
+        """What happens before the head of the response."""
+        return tuple(itertools.takewhile(_is_held, self.steps))  # type: ignore[arg-type]
 
     @property
-    def before(self) -> tuple[Pause | Wait, ...]:
-        """The pauses and waits with which the answer begins."""
-        held: list[Pause | Wait] = []
-        for step in self.steps:
-            if not isinstance(step, (Pause, Wait)):
-                break
-            held.append(step)
-        return tuple(held)
+    def said(self) -> tuple[Step, ...]:
+        """What comes from the head on; empty if the connection ends before it."""
+        if any(isinstance(step, (Cut, Reset)) for step in self.before):
+            return ()
+        rest = itertools.dropwhile(_is_held, self.steps)
+        return tuple(step for step in rest if not isinstance(step, Open))
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The refusal that stands in place of a stream, if the head is due with it."""
+        first = self.steps[len(self.before) :][:1]
+        return first[0] if first and isinstance(first[0], Refusal) else None
+
+
+def _is_held(step: Step) -> bool:
+    return isinstance(step, (Pause, Wait, Cut, Reset))
 
 
 class Script:

@@ -275,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
     # -- the response --------------------------------------------------------------------------------------
 
     def _answer(self, response: SimulatedResponse) -> None:
+        for item in response.before:
+            self._perform(item)
         framing = response.framing
         if framing == "chunked" and self.request_version == "HTTP/1.0":
             framing = "close"  # RFC 9112 §6.1: no transfer codings for a 1.0 client
