@@ -212,7 +212,7 @@ class CountedBytes(bytes):
 
     searched = 0
 
-    def find(self, sub: object, start: object = 0, end: object = None) -> int:  # type: ignore[override]
+    def find(self, sub: object, start: object = 0, end: object = None) -> int:
         assert isinstance(sub, bytes) and isinstance(start, int) and end is None
         found = super().find(sub, start)
         self.searched += (len(self) if found < 0 else found + 1) - start
