@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
+from ..core.http import dump_json
+
 __all__ = [
     "BodyItem",
     "Cut",
@@ -115,7 +117,7 @@ class SimulatedResponse:
         cls, value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()
     ) -> SimulatedResponse:
         """Return a plain JSON answer."""
-        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        body = dump_json(value)
         return cls(status, (("Content-Type", "application/json"), *headers), [body], "length")
 
     @classmethod

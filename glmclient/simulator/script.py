@@ -244,7 +244,7 @@ class Answers:
     def __init__(
         self,
         script: ScriptLike,
-        check: Callable[[Answer], object] = lambda answer: None,
+        check: Callable[[Answer], object] | None = None,
     ) -> None:
         whole = script if isinstance(script, Script) else Script(script, repeat=True)
         self._answers = whole.answers
@@ -253,7 +253,7 @@ class Answers:
         self._questions: list[SimulatedRequest] = []
         self._lock = threading.Lock()
         for answer in self._answers:
-            if isinstance(answer, Answer):
+            if isinstance(answer, Answer) and check is not None:
                 check(answer)
 
     @property
@@ -280,7 +280,8 @@ class Answers:
         if isinstance(answer, Answer):
             return answer
         answer = Answer.of(answer(request))
-        self._check(answer)
+        if self._check is not None:
+            self._check(answer)
         return answer
 
 

@@ -1,0 +1,261 @@
+"""The serving half of ChatGLM's guest stream: events in, frames out (``docs/wire/chatglm.md`` §1-§5)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from ..core.http import dump_json
+from ..errors import ConfigurationError
+from ..events import (
+    CodeDelta,
+    CodeReplace,
+    ExecutionOutput,
+    Finish,
+    Image,
+    ReasoningDelta,
+    ReasoningReplace,
+    SearchResults,
+    TextDelta,
+    TextReplace,
+    ToolCallDelta,
+    Unknown,
+)
+from .chatglm_parts import Layout, Parts
+from .http import BodyItem, Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
+from .script import Answer, Answers, EndBody, Refusal, Step, unsupported
+
+__all__ = ["ChatGLM", "encode"]
+
+PATH = "/chatglm/mainchat-api/guest/stream"
+EVENT_STREAM = ("Content-Type", "text/event-stream;charset=UTF-8")
+
+LOGIN_PAGE = (
+    "<!DOCTYPE html><html><head><title>智谱清言</title></head>"
+    "<body><p>请登录后继续使用</p></body></html>"
+)
+
+_REFUSALS: Mapping[str, tuple[int, int, str]] = {
+    # kind: HTTP status, the service's code, its words; codes and words as §1 reports them
+    "login": (200, 40103, "login required"),
+    "quota": (200, 500, "您已多次体验过对话, 请登录后继续使用"),
+    "rate_limit": (429, 429, "too many requests"),
+    "authentication": (401, 40102, "unauthorized"),
+    "permission": (403, 403, "forbidden"),
+    "bad_request": (400, 40012, "bad request"),
+    "not_found": (200, 40004, "conversation not found"),
+    "server": (500, 500, "internal server error"),
+    "blocked": (200, 0, LOGIN_PAGE),
+}
+
+
+def encode(steps: Iterable[Step], layout: Layout | None = None) -> list[BodyItem]:
+    """Return what the service writes for ``steps``: a frame, or several, for each event.
+
+    Bytes, pauses, waits, cuts and resets stay where they are. A rewrite in increments mode closes the part that it
+    touches, because only a finished part tells the whole text there.
+
+    Raises:
+        ConfigurationError: the service has no way to say a step.
+    """
+    return list(encoded(tuple(steps), layout if layout is not None else Layout()))
+
+
+def encoded(steps: tuple[Step, ...], layout: Layout) -> Iterator[BodyItem]:
+    """Yield what `encode` returns, one item at a time."""
+    finish = next((step for step in steps if isinstance(step, Finish)), Finish("stop"))
+    parts = Parts(layout, finish)
+    if layout.empty_first and any(not isinstance(step, _PASSED) for step in steps):
+        yield parts.frame()
+    for step, following in itertools.zip_longest(steps, steps[1:]):
+        if isinstance(step, EndBody):
+            return
+        if isinstance(step, _PASSED):
+            yield step
+        elif isinstance(step, Finish):
+            yield from _ending(parts, step, layout)
+        elif isinstance(step, Refusal):
+            yield parts.frame("error", last_error=_error_of(step))
+        else:
+            held_back = layout.last_in_finish and isinstance(following, Finish)
+            frames = _saying(parts, step)
+            yield from frames[:-1] if held_back and isinstance(step, TextDelta) else frames
+
+
+_PASSED = (bytes, Pause, Wait, Cut, Reset)
+
+
+def _saying(parts: Parts, step: Step) -> list[bytes]:
+    """Return the frames that say one event."""
+    match step:
+        case TextDelta(text):
+            return parts.grow("text", text)
+        case ReasoningDelta(text):
+            return parts.grow("think", text)
+        case TextReplace(start, text):
+            return parts.rewrite("text", start, text)
+        case ReasoningReplace(start, text):
+            return parts.rewrite("think", start, text)
+        case CodeDelta(text, block):
+            return parts.grow_code(block, text)
+        case CodeReplace(start, text, block):
+            return parts.rewrite_code(block, start, text)
+        case ExecutionOutput(text):
+            return parts.whole({"type": "execution_output", "content": text}, role="tool")
+        case Image(url) if url.startswith(("http://", "https://")):
+            empty = {"type": "image", "image": [{"image_url": ""}]}
+            return parts.whole({"type": "image", "image": [{"image_url": url}]}, placeholder=empty)
+        case SearchResults():
+            return parts.whole({"type": "quote_result"}, meta=_sources(step))
+        case ToolCallDelta(_, id, name, arguments):
+            call = {"id": id, "name": name, "arguments": arguments}
+            return parts.whole({"type": "tool_calls", "tool_calls": call})
+        case Unknown(name, _):
+            return parts.whole(_unknown_item(step, name))
+    raise unsupported("chatglm", step)
+
+
+def _sources(step: SearchResults) -> dict[str, Any]:
+    known = [{"title": result.title, "url": result.url} for result in step.results]
+    if any(r.content or r.reference or r.media or r.published for r in step.results):
+        raise unsupported("chatglm", step)
+    return {"metadata_list": known}
+
+
+def _unknown_item(step: Unknown, name: str) -> dict[str, Any]:
+    try:
+        item = step.json()
+    except ValueError:
+        item = None
+    if not isinstance(item, dict) or item.get("type") != name:
+        raise ConfigurationError(
+            f"{step!r:.120} cannot be written as an item: its data must be a JSON object whose 'type' is {name!r}."
+        )
+    return item
+
+
+def _ending(parts: Parts, finish: Finish, layout: Layout) -> list[bytes]:
+    if finish.usage is not None or finish.request_id is not None:
+        raise unsupported("chatglm", finish)
+    if finish.reason == "stop":
+        return parts.finished()
+    if finish.reason == "content_filter":
+        words = {"intervene_type": "output_sensitive", "intervene_text": finish.message or ""}
+        frame = parts.frame("intervene", last_error={**words, "risk_level": "REJECT"})
+        return [frame] * (1 + layout.repeat_final)
+    raise unsupported("chatglm", finish)
+
+
+def _error_of(refusal: Refusal) -> dict[str, Any]:
+    _, code, words = _REFUSALS[refusal.kind]
+    return {
+        "error_code": code if refusal.code is None else refusal.code,
+        "error_msg": words if refusal.message is None else refusal.message,
+    }
+
+
+class ChatGLM:
+    """ChatGLM's guest stream.
+
+    Args:
+        mode: ``snapshot``: each frame tells its part whole, as in 2025; ``increments``: a frame tells what is new,
+            and a finished part is told whole, as in 2026.
+        key: the field that names a part; ``None`` leaves it to its position, and lists all parts.
+        all_parts: every frame lists all parts, not only those that changed.
+        empty_first: begin with a frame that has no parts.
+        last_in_finish: the last piece of text comes with the end mark alone.
+        repeat_final: how many times the last frames are repeated.
+
+    Raises:
+        ConfigurationError: an option has a value that it does not take.
+    """
+
+    name = "chatglm"
+
+    def __init__(
+        self,
+        *,
+        mode: Literal["snapshot", "increments"] = "snapshot",
+        key: Literal["logic_id", "id"] | None = "logic_id",
+        all_parts: bool = False,
+        empty_first: bool = True,
+        last_in_finish: bool = False,
+        repeat_final: int = 0,
+    ) -> None:
+        self._layout = Layout(mode, key, all_parts, empty_first, last_in_finish, repeat_final)
+        self._numbers = itertools.count(
+            1
+        )  # next() of a count is one step of the interpreter: safe for threads
+
+    def check(self, answer: Answer) -> object:
+        """Raise a `ConfigurationError` if the service has no way to say ``answer``."""
+        if answer.refusal is None:
+            encode(answer.said, self._layout)
+        return None
+
+    def prompt(self, request: SimulatedRequest) -> str:
+        """Return the text of the last message of a question."""
+        content = request.json["messages"][-1]["content"]
+        if isinstance(content, str):
+            return content
+        return "".join(part.get("text", "") for part in content)
+
+    def handles(self, request: SimulatedRequest) -> bool:
+        """Tell whether the path is one of ChatGLM's."""
+        return request.path.startswith("/chatglm/")
+
+    def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
+        """Answer a question with a stream or a refusal, and everything else with the refusal that it earns."""
+        if request.path != PATH:
+            return refused(Refusal("not_found", "no such page", 404))
+        if request.method != "POST":
+            return refused(Refusal("bad_request", "method not allowed", 405))
+        if not _is_question(request.json):
+            return refused(Refusal("bad_request"))
+        answer = answers.next(request)
+        if answer.refusal is not None:
+            return refused(answer.refusal, answer)
+        number = next(self._numbers)
+        conversation = request.json.get("conversation_id") or f"{number:024x}"
+        layout = self._layout.identified(
+            conversation, f"{number:032x}", request.json["assistant_id"]
+        )
+        return SimulatedResponse(
+            headers=(EVENT_STREAM, ("Cache-Control", "no-cache")),
+            body=encoded(answer.said, layout),
+            before=answer.before,
+        )
+
+
+def _is_question(body: Any) -> bool:
+    if not isinstance(body, dict) or not isinstance(body.get("assistant_id"), str):
+        return False
+    messages = body.get("messages")
+    return (
+        isinstance(messages, list) and bool(messages) and all(isinstance(m, dict) for m in messages)
+    )
+
+
+def refused(refusal: Refusal, answer: Answer | None = None) -> SimulatedResponse:
+    """Return a refusal in the service's shapes: JSON with a numeric status, or a page of HTML (§1)."""
+    status, code, words = _REFUSALS[refusal.kind]
+    message = words if refusal.message is None else refusal.message
+    headers = (
+        [("Retry-After", f"{refusal.retry_after:g}")] if refusal.retry_after is not None else []
+    )
+    body: str | Mapping[str, Any]
+    if refusal.body is not None:
+        body = refusal.body
+    elif refusal.kind == "blocked":
+        body = message
+    else:
+        body = {"status": code if refusal.code is None else refusal.code, "message": message}
+    kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json;charset=UTF-8"
+    return SimulatedResponse(
+        status if refusal.status is None else refusal.status,
+        [("Content-Type", kind), *headers],
+        [body.encode() if isinstance(body, str) else dump_json(body)],
+        "length",
+        before=answer.before if answer is not None else (),
+    )
