@@ -91,8 +91,17 @@ class Simulator:
     # -- life ----------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Begin to serve; ``with`` does it."""
-        self._server.start()
+        """Begin to serve; ``with`` does it.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        try:
+            self._server.start()
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"cannot listen on {self._server.url}: {error}. Choose another port, or 0 for a free one."
+            ) from error
         return self
 
     def stop(self) -> None:
@@ -166,7 +175,7 @@ class Simulator:
         return self._server.disconnects
 
     @property
-    def failures(self) -> tuple[BaseException, ...]:
+    def failures(self) -> tuple[Exception, ...]:
         """What went wrong in the script while it served; the client got a 500 or a cut."""
         return self._server.failures
 
