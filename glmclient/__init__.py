@@ -1,0 +1,163 @@
+"""Stream chat answers from GLM and Qwen services: one core, a blocking client and its exact asynchronous mirror.
+
+Names are imported when they are first used (PEP 562), so that ``import glmclient`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .async_client import AsyncClient as AsyncClient
+    from .async_client import AsyncStream as AsyncStream
+    from .core.limits import Limits as Limits
+    from .core.limits import Timeout as Timeout
+    from .core.retry import RetryPolicy as RetryPolicy
+    from .errors import APIConnectionError as APIConnectionError
+    from .errors import APIStatusError as APIStatusError
+    from .errors import APITimeoutError as APITimeoutError
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import BadRequestError as BadRequestError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import GLMError as GLMError
+    from .errors import GuestQuotaError as GuestQuotaError
+    from .errors import LimitExceeded as LimitExceeded
+    from .errors import NotFoundError as NotFoundError
+    from .errors import PermissionDeniedError as PermissionDeniedError
+    from .errors import ProtocolError as ProtocolError
+    from .errors import QuotaExceededError as QuotaExceededError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import ServerError as ServerError
+    from .errors import ServiceBlockedError as ServiceBlockedError
+    from .errors import StreamCancelled as StreamCancelled
+    from .errors import StreamInterrupted as StreamInterrupted
+    from .errors import StreamMisuse as StreamMisuse
+    from .errors import TransportFailure as TransportFailure
+    from .events import CodeDelta as CodeDelta
+    from .events import CodeReplace as CodeReplace
+    from .events import Event as Event
+    from .events import ExecutionOutput as ExecutionOutput
+    from .events import Finish as Finish
+    from .events import FinishReason as FinishReason
+    from .events import Image as Image
+    from .events import Notice as Notice
+    from .events import QueueStatus as QueueStatus
+    from .events import ReasoningDelta as ReasoningDelta
+    from .events import ReasoningReplace as ReasoningReplace
+    from .events import Reply as Reply
+    from .events import SearchResult as SearchResult
+    from .events import SearchResults as SearchResults
+    from .events import TextDelta as TextDelta
+    from .events import TextReplace as TextReplace
+    from .events import ToolCall as ToolCall
+    from .events import ToolCallDelta as ToolCallDelta
+    from .events import Unknown as Unknown
+    from .events import Usage as Usage
+    from .messages import Message as Message
+    from .messages import Messages as Messages
+    from .options import ChatOptions as ChatOptions
+    from .providers.base import Capabilities as Capabilities
+    from .providers.base import Model as Model
+    from .providers.base import Provider as Provider
+    from .providers.chatglm import ChatGLM as ChatGLM
+    from .providers.gradio import Gradio as Gradio
+    from .providers.platform import BigModel as BigModel
+    from .providers.platform import OpenAICompatible as OpenAICompatible
+    from .providers.platform import Zai as Zai
+    from .sync_client import Stream as Stream
+    from .sync_client import SyncClient as SyncClient
+
+_HOMES = {
+    "async_client": "AsyncClient AsyncStream",
+    "core.limits": "Limits Timeout",
+    "core.retry": "RetryPolicy",
+    "errors": "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError ConfigurationError GLMError GuestQuotaError LimitExceeded NotFoundError PermissionDeniedError ProtocolError QuotaExceededError RateLimitError ServerError ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure",
+    "events": "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice QueueStatus ReasoningDelta ReasoningReplace Reply SearchResult SearchResults TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage",
+    "messages": "Message Messages",
+    "options": "ChatOptions",
+    "providers.base": "Capabilities Model Provider",
+    "providers.chatglm": "ChatGLM",
+    "providers.gradio": "Gradio",
+    "providers.platform": "BigModel OpenAICompatible Zai",
+    "sync_client": "Stream SyncClient",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncClient",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "BigModel",
+    "Capabilities",
+    "ChatGLM",
+    "ChatOptions",
+    "CodeDelta",
+    "CodeReplace",
+    "ConfigurationError",
+    "Event",
+    "ExecutionOutput",
+    "Finish",
+    "FinishReason",
+    "GLMError",
+    "Gradio",
+    "GuestQuotaError",
+    "Image",
+    "LimitExceeded",
+    "Limits",
+    "Message",
+    "Messages",
+    "Model",
+    "NotFoundError",
+    "Notice",
+    "OpenAICompatible",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "Provider",
+    "QueueStatus",
+    "QuotaExceededError",
+    "RateLimitError",
+    "ReasoningDelta",
+    "ReasoningReplace",
+    "Reply",
+    "RetryPolicy",
+    "SearchResult",
+    "SearchResults",
+    "ServerError",
+    "ServiceBlockedError",
+    "Stream",
+    "StreamCancelled",
+    "StreamInterrupted",
+    "StreamMisuse",
+    "SyncClient",
+    "TextDelta",
+    "TextReplace",
+    "Timeout",
+    "ToolCall",
+    "ToolCallDelta",
+    "TransportFailure",
+    "Unknown",
+    "Usage",
+    "Zai",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

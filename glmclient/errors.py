@@ -14,6 +14,7 @@ __all__ = [
     "BadRequestError",
     "ConfigurationError",
     "GLMError",
+    "GuestQuotaError",
     "LimitExceeded",
     "NotFoundError",
     "PermissionDeniedError",
@@ -29,7 +30,9 @@ __all__ = [
 ]
 
 
-def _restore(cls: type[GLMError], args: tuple[Any, ...], state: dict[str, Any]) -> GLMError:
+def _restore(
+    cls: type[GLMError], args: tuple[Any, ...], state: dict[str, Any]
+) -> GLMError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -155,6 +158,10 @@ class QuotaExceededError(APIStatusError):
 
 class ServiceBlockedError(APIStatusError):
     """A login wall, a challenge page or a sleeping service stands in the way."""
+
+
+class GuestQuotaError(QuotaExceededError, ServiceBlockedError):
+    """The guest allowance is used up and a login wall stands in its place."""
 
 
 class ServerError(APIStatusError):

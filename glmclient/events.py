@@ -34,7 +34,9 @@ __all__ = [
     "Usage",
 ]
 
-FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "other"]
+FinishReason: TypeAlias = Literal[
+    "stop", "length", "tool_calls", "content_filter", "other"
+]
 """Why an answer ended, in one vocabulary for every service."""
 
 

@@ -39,16 +39,24 @@ def checked_messages(messages: Messages) -> tuple[dict[str, Any], ...]:
 def _checked(index: int, message: Message) -> dict[str, Any]:
     where = f"messages[{index}]"
     if not isinstance(message, Mapping):
-        raise ConfigurationError(f"{where} must be a mapping with 'role' and 'content', not {type(message).__name__}.")
+        raise ConfigurationError(
+            f"{where} must be a mapping with 'role' and 'content', not {type(message).__name__}."
+        )
     role = message.get("role")
     if role not in ROLES:
-        raise ConfigurationError(f"{where} has the role {role!r}; it must be one of {', '.join(ROLES)}.")
+        raise ConfigurationError(
+            f"{where} has the role {role!r}; it must be one of {', '.join(ROLES)}."
+        )
     content = message.get("content")
     if content is None and role == "assistant" and message.get("tool_calls"):
-        return dict(message)  # a call without words, as the platforms themselves write it
+        return dict(
+            message
+        )  # a call without words, as the platforms themselves write it
     if isinstance(content, str):
         if not content.strip() and role == "user":
-            raise ConfigurationError(f"{where} is a user message without text; say something.")
+            raise ConfigurationError(
+                f"{where} is a user message without text; say something."
+            )
         return dict(message)
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
         for number, part in enumerate(content):
@@ -57,7 +65,9 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
                     f"{where}['content'][{number}] must be a content part such as {{'type': 'text', 'text': ...}}."
                 )
         return dict(message)
-    raise ConfigurationError(f"{where}['content'] must be text or a sequence of content parts, not {_kind(content)}.")
+    raise ConfigurationError(
+        f"{where}['content'] must be text or a sequence of content parts, not {_kind(content)}."
+    )
 
 
 def _kind(content: object) -> str:
@@ -103,4 +113,3 @@ def fold_system(messages: Sequence[Message], service: str) -> list[dict[str, Any
             message["content"] = f"{preamble}\n\n{text_of(message, service)}"
             return rest
     return [{"role": "user", "content": preamble}, *rest]
-

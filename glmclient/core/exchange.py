@@ -46,8 +46,10 @@ __all__ = ["Exchange", "Flow", "Read", "Release", "Send", "Sleep", "StreamDecode
 T = TypeVar("T")
 
 DRAIN_BYTES = 64 * 1024
-DRAIN_SECONDS = 0.5
+DRAIN_SECONDS = 0.2
 """What is read, and for how long, after the service's end mark so that the connection can be used again."""
+FAREWELL_SECONDS = 2.0
+"""How long leaving early may take to tell the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,11 @@ class Exchange:
         """Send ``request`` and return the head of its response."""
         self._connected = False
         head: Head = yield Send(
-            request, self.timeout.connect, self.timeout.idle, self._deadline(), self.limits.header
+            request,
+            self.timeout.connect,
+            self.timeout.idle,
+            self._deadline(),
+            self.limits.header,
         )
         self._connected = True
         self.request_id = head.headers.get("x-request-id") or self.request_id
@@ -258,13 +264,16 @@ class Exchange:
 
     def _content_decoder(self, head: Head) -> ContentDecoder:
         return content_decoder(
-            head.headers.get("content-encoding"), max_ratio=self.limits.decompressed_ratio
+            head.headers.get("content-encoding"),
+            max_ratio=self.limits.decompressed_ratio,
         )
 
     def _handing_over(self, batch: list[Event]) -> None:
         self.handed_over = True
         if not self._answering:
-            self._answering = any(not isinstance(e, (QueueStatus, Notice)) for e in batch)
+            self._answering = any(
+                not isinstance(e, (QueueStatus, Notice)) for e in batch
+            )
 
     # -- limits --------------------------------------------------------------------------------------------
 
@@ -301,23 +310,54 @@ class Exchange:
             except TransportFailure as failure:
                 error = self._told(failure)
                 error.__cause__ = failure
-                failure.__context__ = failure.__cause__ = None  # the library's exception holds headers and bodies
+                failure.__context__ = failure.__cause__ = (
+                    None  # the library's exception holds headers and bodies
+                )
             except GLMError as refusal:
                 error = refusal
             delay = self._delay(error)
             if delay is None:
                 raise self.completed(error)
             yield Release()
+            yield from self._tell_service()
             yield Sleep(delay)
+
+    def farewell(self, request: Request) -> Send:
+        """Return the step that tells the service, best effort, that nobody listens any more."""
+        return Send(
+            request,
+            FAREWELL_SECONDS,
+            FAREWELL_SECONDS,
+            self.clock() + FAREWELL_SECONDS,
+            self.limits.header,
+        )
+
+    def _tell_service(self) -> Flow[None]:
+        """Before another attempt, end what the failed one may have left running."""
+        request, self.cleanup = self.cleanup, None
+        if request is None:
+            return
+        try:
+            yield self.farewell(request)
+            yield Release(DRAIN_BYTES, DRAIN_SECONDS)
+        except TransportFailure as failure:
+            if failure.kind == "cancelled":
+                raise self.completed(self._told(failure)) from None
 
     def _delay(self, error: GLMError) -> float | None:
         """Return the seconds after which to try again, or ``None`` for never."""
-        if self.handed_over or not error.retryable or self.attempts >= self.retry.attempts:
+        if (
+            self.handed_over
+            or not error.retryable
+            or self.attempts >= self.retry.attempts
+        ):
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         delay = self.retry.delay(self.attempts, asked, self.identity.chance)
         if self._total is not None and self.clock() + delay >= self._total:
-            return None  # the wait alone would pass the total limit: say now what is wrong
+            return (
+                None  # the wait alone would pass the total limit: say now what is wrong
+            )
         return delay
 
     def completed(self, error: GLMError) -> GLMError:
@@ -348,7 +388,8 @@ class Exchange:
             )
         if kind == "garbage":
             return ProtocolError(
-                f"the answer is not HTTP ({detail}); {self._progress()}. Check the address and any proxy.", frame=detail
+                f"the answer is not HTTP ({detail}); {self._progress()}. Check the address and any proxy.",
+                frame=detail,
             )
         if kind == "broken" and self.handed_over:
             return StreamInterrupted(
@@ -356,7 +397,9 @@ class Exchange:
                 "What came is on `error.partial`; ask again for a whole answer.",
                 retryable=True,
             )
-        return APIConnectionError(_CONNECTION_ADVICE[kind].format(detail=detail), retryable=kind != "tls")
+        return APIConnectionError(
+            _CONNECTION_ADVICE[kind].format(detail=detail), retryable=kind != "tls"
+        )
 
     def ended_early(self) -> GLMError:
         """Return the error for a body that ended cleanly without the service's end mark."""

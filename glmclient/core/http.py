@@ -57,7 +57,9 @@ class Head:
             if lower == "set-cookie":
                 cookies.append(value)
             else:
-                joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
+                joined[lower] = (
+                    f"{joined[lower]}, {value}" if lower in joined else value
+                )
         return cls(status, joined, tuple(cookies))
 
     @property
@@ -73,24 +75,38 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
         ConfigurationError: it is not an absolute http or https URL, or carries a query or credentials.
     """
     if not isinstance(url, str):
-        raise ConfigurationError(f"{what} must be a string such as 'https://host/path', not {type(url).__name__}.")
+        raise ConfigurationError(
+            f"{what} must be a string such as 'https://host/path', not {type(url).__name__}."
+        )
     text = url.strip().rstrip("/")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise ConfigurationError(f"{what} is not a URL: {error}. Write it as 'https://host/path'.") from None
+        raise ConfigurationError(
+            f"{what} is not a URL: {error}. Write it as 'https://host/path'."
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigurationError(f"{what} must start with http:// or https:// and name a host; got {_shown(parts)!r}.")
+        raise ConfigurationError(
+            f"{what} must start with http:// or https:// and name a host; got {_shown(parts)!r}."
+        )
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(f"{what} must not hold credentials; give the key as api_key=.")
+        raise ConfigurationError(
+            f"{what} must not hold credentials; give the key as api_key=."
+        )
     if parts.query or parts.fragment or any(c.isspace() for c in text):
-        raise ConfigurationError(f"{what} must be scheme, host and path alone, without query, fragment or spaces.")
+        raise ConfigurationError(
+            f"{what} must be scheme, host and path alone, without query, fragment or spaces."
+        )
     return text
 
 
 def _shown(parts: Any) -> str:
-    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else str(parts.path)[:80]
+    return (
+        f"{parts.scheme}://{parts.hostname or ''}"
+        if parts.scheme
+        else str(parts.path)[:80]
+    )
 
 
 def origin(url: str) -> str:
@@ -110,7 +126,9 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             (RFC 9110 §5.5).
     """
     if headers is not None and not isinstance(headers, Mapping):
-        raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}.")
+        raise ConfigurationError(
+            f"headers must be a mapping of names to values, not {type(headers).__name__}."
+        )
     checked: dict[str, str] = {}
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
@@ -127,8 +145,14 @@ def checked_header_value(name: str, value: str) -> str:
         ConfigurationError: it is not a string, holds a control character, or is not latin-1.
     """
     if not isinstance(value, str):
-        raise ConfigurationError(f"the value of header {name!r} must be a string, not {type(value).__name__}.")
-    if _FORBIDDEN_IN_VALUE.search(value) or value != value.strip() or any(ord(c) > 255 for c in value):
+        raise ConfigurationError(
+            f"the value of header {name!r} must be a string, not {type(value).__name__}."
+        )
+    if (
+        _FORBIDDEN_IN_VALUE.search(value)
+        or value != value.strip()
+        or any(ord(c) > 255 for c in value)
+    ):
         raise ConfigurationError(
             f"the value of header {name!r} holds a line break, a control character, spaces at its ends or a "
             "character outside latin-1 (its text is not shown, it may be a key). Remove it."
@@ -136,10 +160,14 @@ def checked_header_value(name: str, value: str) -> str:
     return value
 
 
-def merged_headers(own: Mapping[str, str], callers: Mapping[str, str]) -> dict[str, str]:
+def merged_headers(
+    own: Mapping[str, str], callers: Mapping[str, str]
+) -> dict[str, str]:
     """Return ``own`` overridden by the caller's headers, names compared without case."""
     overridden = {name.lower() for name in callers}
-    merged = {name: value for name, value in own.items() if name.lower() not in overridden}
+    merged = {
+        name: value for name, value in own.items() if name.lower() not in overridden
+    }
     merged.update(callers)
     return merged
 
@@ -151,9 +179,13 @@ def dump_json(value: Any) -> bytes:
         ConfigurationError: it holds something that JSON cannot.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the request cannot be written as JSON: {error}.") from None
+        raise ConfigurationError(
+            f"the request cannot be written as JSON: {error}."
+        ) from None
     try:
         return text.encode()
     except UnicodeEncodeError:

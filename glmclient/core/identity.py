@@ -56,7 +56,9 @@ class Identity:
         chance: Callable[[], float] | None = None,
         ids: Callable[[], str] | None = None,
     ) -> None:
-        system = random.SystemRandom()  # a fork must not make two clients draw the same ids
+        system = (
+            random.SystemRandom()
+        )  # a fork must not make two clients draw the same ids
         self._bits = bits if bits is not None else system.getrandbits
         self.chance = chance if chance is not None else system.random
         self._ids = ids

@@ -48,12 +48,18 @@ class Timeout:
         if value is None:
             return cls(None, None, None, None)
         if not isinstance(value, (int, float)):
-            raise ConfigurationError(f"timeout must be a Timeout, seconds or None, not {type(value).__name__}.")
+            raise ConfigurationError(
+                f"timeout must be a Timeout, seconds or None, not {type(value).__name__}."
+            )
         return cls(total=value)
 
 
 def _is_seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and 0 < value < float("inf")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +91,6 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"Limits.{field.name} must be a whole number above 0, not {value!r}.")
+                raise ConfigurationError(
+                    f"Limits.{field.name} must be a whole number above 0, not {value!r}."
+                )

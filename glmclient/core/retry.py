@@ -31,16 +31,28 @@ class RetryPolicy:
     max_delay: float = 30.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+        if (
+            isinstance(self.attempts, bool)
+            or not isinstance(self.attempts, int)
+            or self.attempts < 1
+        ):
             raise ConfigurationError(
                 f"RetryPolicy.attempts counts the first try: it must be 1 or more, not {self.attempts!r}."
             )
         for name in ("base_delay", "max_delay"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise ConfigurationError(f"RetryPolicy.{name} must be seconds, 0 or more, not {value!r}.")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not 0 <= value < float("inf")
+            ):
+                raise ConfigurationError(
+                    f"RetryPolicy.{name} must be seconds, 0 or more, not {value!r}."
+                )
 
-    def delay(self, attempt: int, retry_after: float | None, chance: Callable[[], float]) -> float:
+    def delay(
+        self, attempt: int, retry_after: float | None, chance: Callable[[], float]
+    ) -> float:
         """Return the seconds to wait after attempt number ``attempt`` failed.
 
         Args:
@@ -51,7 +63,9 @@ class RetryPolicy:
         if retry_after is not None:
             return min(max(retry_after, 0.0), self.max_delay)
         # 2**60 seconds is forever; the exponent is bounded so that no attempt number overflows a float.
-        return chance() * min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 60))
+        return chance() * min(
+            self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 60)
+        )
 
 
 def retryable_status(status: int) -> bool:

@@ -27,4 +27,6 @@ class Secret:
         return "Secret('***')"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a key is never pickled; give it again, or set its environment variable")
+        raise TypeError(
+            "a key is never pickled; give it again, or set its environment variable"
+        )

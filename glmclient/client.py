@@ -1,0 +1,141 @@
+"""What both clients are: a checked configuration, and how a question becomes an exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .configuration import Configuration, checked_retry, configured
+from .core.exchange import Exchange, Flow
+from .core.limits import Limits, Timeout
+from .core.retry import RetryPolicy
+from .errors import ConfigurationError
+from .events import Finish, Reply
+from .messages import Messages
+from .providers.base import Provider
+
+__all__ = ["UNSET", "BaseClient"]
+
+
+class _Unset:
+    """The value of an argument that was not given, where ``None`` means something."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Any = _Unset()
+
+
+class BaseClient:
+    """A client of one service.
+
+    Args:
+        provider: ``chatglm``, ``qwen``, ``zai``, ``bigmodel``, ``openai``, or a provider object.
+        model: the model for every question that does not name one; the provider's own default otherwise.
+        api_key: the key or token; from the provider's environment variable otherwise.
+        base_url: replaces scheme, host and path prefix of the service.
+        timeout: time limits; a number of seconds limits the whole stream, ``None`` lifts every limit.
+        retry: how often to try before the first event; ``None`` for a single attempt.
+        proxy: the URL of an HTTP, HTTPS or SOCKS proxy for everything.
+        verify: ``True``, a path to CA certificates, or ``False`` to trust anybody.
+        headers: sent with every request, in place of the provider's own of the same name.
+        trust_env: use the proxies and CA certificates that the environment names.
+        limits: bounds on what is held in memory.
+
+    Raises:
+        ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        provider: str | Provider = "chatglm",
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: Timeout | float | None = Timeout(),  # noqa: B008 - a frozen value
+        retry: RetryPolicy | None = RetryPolicy(),  # noqa: B008 - a frozen value
+        proxy: str | None = None,
+        verify: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+        trust_env: bool = True,
+        limits: Limits | None = None,
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "provider": provider,
+            "model": model,
+            "base_url": base_url,
+            "timeout": timeout,
+            "retry": retry,
+            "proxy": proxy,
+            "verify": verify,
+            "headers": headers,
+            "trust_env": trust_env,
+            "limits": limits,
+        }
+        self._configuration: Configuration = configured(
+            api_key=api_key, **self._arguments
+        )
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make the transport; no connection is opened."""
+        raise TypeError("use SyncClient or AsyncClient")
+
+    @property
+    def provider(self) -> Provider:
+        """The provider: its name, address, models, and what it supports."""
+        return self._configuration.provider
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the configuration alone: no connection, and no key."""
+        return dict(self._arguments)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    # -- a question becomes an exchange --------------------------------------------------------------------
+
+    def _ask(
+        self,
+        messages: Messages,
+        model: str | None,
+        timeout: Any,
+        retry: Any,
+        continue_from: Reply | Finish | None,
+        options: Mapping[str, Any],
+    ) -> tuple[Exchange, Flow[None]]:
+        provider, given = self.provider, dict(options)
+        if continue_from is not None:
+            given.update(_continuing(continue_from))
+        chat = provider.prepare(
+            messages, model if model is not None else self._configuration.model, given
+        )
+        exchange = self._exchange(timeout, retry)
+        return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
+
+    def _exchange(self, timeout: Any, retry: Any) -> Exchange:
+        own = self._configuration
+        return own.exchange(
+            own.timeout if timeout is UNSET else Timeout.of(timeout),
+            own.retry if retry is UNSET else checked_retry(retry),
+        )
+
+
+def _continuing(previous: Reply | Finish) -> dict[str, str]:
+    finish = previous.finish if isinstance(previous, Reply) else previous
+    if not isinstance(finish, Finish):
+        raise ConfigurationError(
+            "continue_from takes the Reply or Finish of an answer that ended; this one did not."
+            if isinstance(previous, Reply)
+            else f"continue_from takes a Reply or a Finish, not {type(previous).__name__}."
+        )
+    known = {
+        "continuation": finish.continuation,
+        "conversation_id": finish.conversation_id,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -1,0 +1,227 @@
+"""What both clients are told: arguments, then the environment, then defaults. The one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .core.exchange import Exchange
+from .core.limits import Limits, Timeout
+from .core.retry import RetryPolicy
+from .errors import ConfigurationError
+from .providers.base import Provider
+from .transports.base import Route
+
+__all__ = ["Configuration", "configured"]
+
+PROVIDERS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
+    # name: module, class, variables of the key, variables of the address
+    "chatglm": ("chatglm", "ChatGLM", (), ("GLMCLIENT_CHATGLM_BASE_URL",)),
+    "qwen": ("gradio", "Gradio", ("HF_TOKEN",), ("GLMCLIENT_QWEN_BASE_URL",)),
+    "zai": ("platform", "Zai", ("ZAI_API_KEY",), ("ZAI_BASE_URL",)),
+    "bigmodel": ("platform", "BigModel", ("ZHIPUAI_API_KEY",), ("ZHIPUAI_BASE_URL",)),
+    "openai": ("platform", "OpenAICompatible", (), ()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything a client is; what it holds open is not in here."""
+
+    provider: Provider
+    model: str | None
+    timeout: Timeout
+    retry: RetryPolicy
+    limits: Limits
+    proxy: str | None
+    verify: bool | str
+    trust_env: bool
+
+    def route(self) -> Route:
+        """Return how to reach hosts."""
+        return Route(self._proxy_for, self._trusted(), time.monotonic)
+
+    def exchange(self, timeout: Timeout, retry: RetryPolicy) -> Exchange:
+        """Return a new exchange under these limits."""
+        return Exchange(
+            timeout=timeout,
+            retry=retry,
+            limits=self.limits,
+            clock=time.monotonic,
+            now=time.time,
+            identity=self.provider.identity,
+        )
+
+    def _trusted(self) -> bool | str:
+        if self.verify is True and self.trust_env:
+            bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get(
+                "REQUESTS_CA_BUNDLE"
+            )
+            return bundle if bundle and os.path.exists(bundle) else True
+        return self.verify
+
+    def _proxy_for(self, url: str) -> str | None:
+        if self.proxy is not None or not self.trust_env:
+            return self.proxy
+        from urllib.request import getproxies, proxy_bypass
+
+        parts = urllib.parse.urlsplit(url)
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def configured(
+    provider: str | Provider,
+    *,
+    model: str | None,
+    api_key: str | None,
+    base_url: str | None,
+    timeout: Timeout | float | None,
+    retry: RetryPolicy | None,
+    proxy: str | None,
+    verify: bool | str,
+    headers: Mapping[str, str] | None,
+    trust_env: bool,
+    limits: Limits | None,
+) -> Configuration:
+    """Return the checked configuration of a client.
+
+    Raises:
+        ConfigurationError: an argument is wrong, or a key is missing.
+    """
+    return Configuration(
+        provider=_provider(provider, api_key, base_url, headers),
+        model=_checked_name(model, "model"),
+        timeout=Timeout.of(timeout),
+        retry=checked_retry(retry),
+        limits=limits if limits is not None else Limits(),
+        proxy=_checked_proxy(proxy),
+        verify=_checked_verify(verify),
+        trust_env=bool(trust_env),
+    )
+
+
+def _provider(
+    provider: str | Provider,
+    api_key: str | None,
+    base_url: str | None,
+    headers: Mapping[str, str] | None,
+) -> Provider:
+    if isinstance(provider, Provider):
+        if api_key is not None or base_url is not None or headers is not None:
+            raise ConfigurationError(
+                "a provider object already knows its key, address and headers: give api_key, base_url and headers to "
+                f"{type(provider).__name__}(...) instead of the client."
+            )
+        return provider
+    if not isinstance(provider, str) or provider not in PROVIDERS:
+        raise ConfigurationError(
+            f"there is no provider {provider!r}; use one of {', '.join(sorted(PROVIDERS))}, or a provider object."
+        )
+    module, name, key_variables, url_variables = PROVIDERS[provider]
+    import importlib
+
+    make: Callable[..., Provider] = getattr(
+        importlib.import_module(f".providers.{module}", __package__), name
+    )
+    given: dict[str, Any] = {
+        "base_url": base_url or _from_environment(url_variables),
+        "headers": headers,
+    }
+    key = _checked_key(api_key)
+    if provider == "chatglm":
+        if key is not None:
+            raise ConfigurationError(
+                "the guest service of ChatGLM takes no api_key; use provider='zai' with a key."
+            )
+    else:
+        given["api_key"] = key if key is not None else _from_environment(key_variables)
+    return make(**given)
+
+
+def _from_environment(names: tuple[str, ...]) -> str | None:
+    return next(
+        (value for name in names if (value := os.environ.get(name, "").strip())), None
+    )
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not key.strip():
+        raise ConfigurationError(
+            "api_key must be a string that is not empty; leave it out to use the environment."
+        )
+    return key.strip()
+
+
+def _checked_name(name: str | None, what: str) -> str | None:
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise ConfigurationError(
+            f"{what} must be a string that is not empty, or None, not {name!r}."
+        )
+    return name
+
+
+def checked_retry(retry: RetryPolicy | None) -> RetryPolicy:
+    """Return the policy; ``None`` is a single attempt.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if retry is None:
+        return RetryPolicy(attempts=1)
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(
+            f"retry must be a RetryPolicy or None, not {type(retry).__name__}."
+        )
+    return retry
+
+
+def _checked_proxy(proxy: str | None) -> str | None:
+    if proxy is None:
+        return None
+    if not isinstance(proxy, str) or urllib.parse.urlsplit(proxy).scheme not in (
+        "http",
+        "https",
+        "socks5",
+        "socks5h",
+    ):
+        raise ConfigurationError(
+            "proxy must be a URL with http://, https://, socks5:// or socks5h:// in front."
+        )
+    if proxy.startswith("socks"):
+        import importlib.util
+
+        missing = [
+            name
+            for name in ("socks", "socksio")
+            if importlib.util.find_spec(name) is None
+        ]
+        if missing:
+            raise ConfigurationError(
+                "SOCKS proxies need two more packages: pip install 'glmclient[socks]'."
+            )
+    return proxy
+
+
+def _checked_verify(verify: bool | str) -> bool | str:
+    if isinstance(verify, bool):
+        return verify
+    if not isinstance(verify, (str, os.PathLike)):
+        raise ConfigurationError(
+            f"verify must be True, False or a path to CA certificates, not {verify!r}."
+        )
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise ConfigurationError(
+            f"verify names {path!r}, which does not exist; give a file or folder of CA certificates."
+        )
+    return path

@@ -1,0 +1,141 @@
+"""What a refusal by HTTP status means, where the service's own code does not say more."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+    ServiceBlockedError,
+)
+from .http import Head
+from .retry import parse_retry_after, retryable_status
+
+__all__ = ["BODY_SHOWN", "class_for_status", "is_html", "refusal", "shown_html"]
+
+BODY_SHOWN = 2000
+"""Characters of a refusal's body that are kept on the error."""
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: QuotaExceededError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    405: NotFoundError,
+    408: ServerError,
+    410: NotFoundError,
+    425: ServerError,
+    429: RateLimitError,
+}
+
+_ADVICE: dict[type[APIStatusError], str] = {
+    BadRequestError: "Check the options and messages of the request.",
+    AuthenticationError: "Check the key.",
+    PermissionDeniedError: "The key may not do this: check its rights, or use another.",
+    NotFoundError: "Check base_url and the model's name.",
+    RateLimitError: "Wait, or send less at once.",
+    QuotaExceededError: "Trying again does not help: recharge, or wait for the reset.",
+    ServiceBlockedError: "Open the address in a browser to see what it asks for.",
+    ServerError: "Try again later.",
+}
+
+
+def class_for_status(status: int) -> type[APIStatusError]:
+    """Return the error class for an HTTP status of 300 or more, or one that is out of place."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 400 <= status < 500:
+        return BadRequestError
+    return ServerError if status >= 500 else APIStatusError
+
+
+def refusal(
+    service: str,
+    head: Head,
+    *,
+    reason: str,
+    body: str,
+    now: float,
+    kind: type[APIStatusError] | None = None,
+    code: str | None = None,
+    advice: str | None = None,
+    retryable: bool | None = None,
+    retry_after: float | None = None,
+) -> APIStatusError:
+    """Return the error for a refusal.
+
+    Args:
+        service: what the user knows it as.
+        reason: the service's own words, may be empty.
+        body: what was received.
+        now: seconds since the epoch, to read a ``Retry-After`` date against.
+        kind: the class, if the service's code told it; by status otherwise.
+        advice: what to do; by class otherwise.
+        retryable: whether the code says so; by status otherwise.
+        retry_after: seconds, if the body told them; by header otherwise.
+    """
+    kind = kind if kind is not None else class_for_status(head.status)
+    if retryable is None:
+        retryable = retryable_status(head.status) and not issubclass(
+            kind, QuotaExceededError
+        )
+    if 300 <= head.status < 400:
+        advice = (
+            advice
+            or "Redirects are not followed, because they could carry a key away: set base_url to its target."
+        )
+    said = reason or f"HTTP {head.status}"
+    label = (
+        f" (code {code})"
+        if code is not None
+        else f" (HTTP {head.status})"
+        if reason
+        else ""
+    )
+    return kind(
+        f"{service} refused: {said.rstrip('.')}{label}. {advice or _ADVICE.get(kind, 'See .body for what it sent.')}",
+        status_code=head.status,
+        code=code,
+        reason=said,
+        body=body[:BODY_SHOWN],
+        retry_after=retry_after
+        if retry_after is not None
+        else parse_retry_after(head.headers.get("retry-after"), now),
+        request_id=head.headers.get("x-request-id"),
+        retryable=retryable,
+    )
+
+
+def is_html(content_type: str, text: str) -> bool:
+    """Tell whether a body is a page for people, whatever it calls itself."""
+    return content_type in ("text/html", "application/xhtml+xml") or bool(
+        re.match(r"\s*(<!doctype html|<html)", text[:200], re.IGNORECASE)
+    )
+
+
+def shown_html(text: str) -> str:
+    """Return what a page says: its title or heading, or the beginning of its text."""
+    for tag in ("title", "h1"):
+        found = re.search(
+            rf"<{tag}[^>]*>(.*?)</{tag}\s*>", text, re.IGNORECASE | re.DOTALL
+        )
+        if found and (said := _plain(found.group(1))):
+            return said
+    return _plain(
+        re.sub(
+            r"<(script|style)\b.*?</\1\s*>", " ", text, flags=re.IGNORECASE | re.DOTALL
+        )
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())[:300]

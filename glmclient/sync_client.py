@@ -1,0 +1,299 @@
+"""The blocking client: requests underneath, and no decision of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .client import UNSET, BaseClient
+from .core.exchange import FAREWELL_SECONDS, Exchange, Flow, Read, Release, Send
+from .core.http import Request
+from .core.limits import Timeout
+from .core.retry import RetryPolicy
+from .errors import TransportFailure
+from .events import Event, Finish, Reply
+from .messages import Messages
+from .providers.base import Model
+from .streams import BaseStream, piece_of
+from .transports.base import SyncChannel, SyncTransport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from .options import ChatOptions
+
+__all__ = ["Stream", "SyncClient"]
+
+T = TypeVar("T")
+
+
+def _perform(channel: SyncChannel, step: Any) -> Any:
+    """Perform one step that is not a batch of events."""
+    kind = type(step)
+    if kind is Read:
+        return channel.read(step)
+    if kind is Send:
+        return channel.send(step)
+    if kind is Release:
+        return channel.release(step)
+    return channel.sleep(step.seconds)
+
+
+def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
+    """Drive ``flow`` to its next batch of events; ``None`` at its end."""
+    reply: Any = None
+    failure: TransportFailure | None = None
+    try:
+        while True:
+            step = flow.send(reply) if failure is None else flow.throw(failure)
+            if type(step) is list:
+                return step
+            reply = failure = None
+            try:
+                reply = _perform(channel, step)
+            except TransportFailure as error:
+                failure = error
+    except StopIteration:
+        return None
+
+
+class Stream(BaseStream):
+    """One answer being read: an iterator of events, and a context manager.
+
+    It ends with exactly one `Finish`, or raises; never silently. The request is sent when the stream is entered or
+    first read. Leaving the loop early releases the connection.
+    """
+
+    def __init__(
+        self, exchange: Exchange, flow: Flow[None], transport: SyncTransport
+    ) -> None:
+        super().__init__(exchange, flow)
+        self._transport = transport
+        self._channel = transport.open()
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Event]:
+        # A generator of its own: when the loop is left, it goes, and with it the connection, although the stream
+        # itself may live on in a variable.
+        self._begin_iterating()
+        try:
+            while True:
+                yield from self._events
+                if not self._refill():
+                    return
+        finally:
+            self._iterating = False
+            self.close()
+
+    def __next__(self) -> Event:
+        while True:
+            for event in self._events:
+                return event
+            if not self._refill():
+                raise StopIteration
+
+    def _refill(self) -> bool:
+        """Read until there are events to hand over; ``False`` at the end."""
+        while not self._ended:
+            if self._read():
+                return True
+        return False
+
+    def _read(self) -> list[Event] | None:
+        self._check_readable()
+        self._fold()
+        self._reading = True
+        try:
+            batch = _advance(self._flow, self._channel)
+        except BaseException as error:
+            self._failed(error)
+            self._leave()
+            raise
+        finally:
+            self._reading = False
+        self._opened = True
+        self._take(batch or [])
+        if batch is None:
+            self._ended = self._closed = True
+        return batch
+
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The same stream as plain pieces of text."""
+        return (piece for event in self if (piece := piece_of(event)))
+
+    def until_done(self) -> Self:
+        """Read to the end and return the stream itself."""
+        for _ in self:
+            pass
+        return self
+
+    def reply(self) -> Reply:
+        """Read to the end and return the whole answer."""
+        self.until_done()
+        return self._exchange.transcript.reply()
+
+    # -- leaving -------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if not self._opened:
+            self._read()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connection now; the service is told where it can be. What came stays on the stream."""
+        if self._closed:
+            return
+        if self._reading:
+            self.cancel()
+            return
+        self._fold()
+        try:
+            if self._exchange.transcript.finish is not None:
+                # The answer is whole: let the flow give the connection back for the next one.
+                while _advance(self._flow, self._channel) is not None:
+                    continue
+                self._ended = True
+        finally:
+            self._leave()
+
+    def cancel(self) -> None:
+        """End the stream from any thread: a reader that is blocked gets `StreamCancelled`."""
+        self._channel.cancel()
+
+    def _leave(self) -> None:
+        if self._closed:
+            return
+        self._drop_unread()
+        self._flow.close()
+        self._channel.close()
+        request, self._exchange.cleanup = self._exchange.cleanup, None
+        if request is not None:
+            _tell(self._transport.apart(), self._exchange, request)
+
+    def __del__(self) -> None:
+        # A finalizer may run anywhere, under any lock: only the socket is let go.
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            self._channel.close()
+
+
+def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> None:
+    """Tell the service that nobody listens any more, best effort.
+
+    It goes over a connection of its own: leaving may happen in a finalizer, which must not touch the pool's lock.
+    """
+    channel = transport.open()
+    try:
+        channel.send(exchange.farewell(request))
+        channel.release(Release(exchange.limits.error_body, FAREWELL_SECONDS))
+    except TransportFailure:
+        channel.close()  # the stream's own socket is closed, which tells the service too
+    finally:
+        transport.close()
+
+
+class SyncClient(BaseClient):
+    __doc__ = BaseClient.__doc__
+
+    _transport: SyncTransport
+
+    def _connect(self) -> None:
+        from .transports.requests import RequestsTransport
+
+        self._transport = RequestsTransport(self._configuration.route())
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        continue_from: Reply | Finish | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Stream:
+        """Ask, and return the answer as a stream of events.
+
+        Args:
+            messages: one user message as text, or a sequence of ``{"role", "content"}`` mappings.
+            model: the model for this question.
+            timeout: time limits for this question.
+            retry: attempts for this question.
+            continue_from: the reply to go on from, for services that keep the conversation themselves.
+            options: what the provider takes; an option that it cannot honour is an error.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+        """
+        exchange, flow = self._ask(
+            messages, model, timeout, retry, continue_from, options
+        )
+        return Stream(exchange, flow, self._transport)
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        continue_from: Reply | Finish | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """Ask, and return the whole answer: `stream`, drained.
+
+        Raises:
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+        return self.stream(
+            messages,
+            model=model,
+            timeout=timeout,
+            retry=retry,
+            continue_from=continue_from,
+            **options,
+        ).reply()
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that the service offers.
+
+        Raises:
+            GLMError: the service could not be asked.
+        """
+        provider, exchange = self.provider, self._exchange(UNSET, UNSET)
+        found: list[tuple[Model, ...]] = []
+
+        def attempt() -> Flow[None]:
+            found.append((yield from provider.list_models(exchange)))
+
+        Stream(exchange, exchange.turn(attempt), self._transport).until_done()
+        return found[-1]
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
