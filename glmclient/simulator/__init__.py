@@ -1,4 +1,4 @@
-"""A service on this machine that answers from a script: for tests, for demonstrations, and for any client to talk to."""
+"""A service on this machine that answers from a script: for tests, demonstrations and any client."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _REFUSALS: Mapping[str, tuple[int, int, str]] = {
     "authentication": (401, 40102, "unauthorized"),
     "permission": (403, 403, "forbidden"),
     "bad_request": (400, 40012, "bad request"),
-    "not_found": (200, 40004, "conversation not found"),
+    "not_found": (200, 0, ""),  # a wrong assistant: no words, and a result of null
     "server": (500, 500, "internal server error"),
     "blocked": (200, 0, LOGIN_PAGE),
 }
@@ -66,28 +66,26 @@ def encoded(steps: tuple[Step, ...], layout: Layout) -> Iterator[BodyItem]:
     """Yield what `encode` returns, one item at a time."""
     finish = next((step for step in steps if isinstance(step, Finish)), Finish("stop"))
     parts = Parts(layout, finish)
-    if layout.empty_first and any(not isinstance(step, _PASSED) for step in steps):
-        yield parts.frame()
+    begun = not layout.empty_first
     for step, following in itertools.zip_longest(steps, steps[1:]):
         if isinstance(step, EndBody):
             return
         if isinstance(step, _PASSED):
             yield step
-        elif isinstance(step, Finish):
-            yield from _ending(parts, step, layout)
-        elif isinstance(step, Refusal):
-            yield parts.frame("error", last_error=_error_of(step))
-        else:
-            held_back = layout.last_in_finish and isinstance(following, Finish)
-            frames = _saying(parts, step)
-            yield from frames[:-1] if held_back and isinstance(step, TextDelta) else frames
+            continue
+        if not begun:
+            begun = True
+            yield parts.frame()
+        held_back = layout.last_in_finish and isinstance(following, Finish)
+        frames = _saying(parts, step, layout)
+        yield from frames[:-1] if held_back and isinstance(step, TextDelta) else frames
 
 
 _PASSED = (bytes, Pause, Wait, Cut, Reset)
 
 
-def _saying(parts: Parts, step: Step) -> list[bytes]:
-    """Return the frames that say one event."""
+def _saying(parts: Parts, step: Step, layout: Layout) -> list[bytes]:
+    """Return the frames that say one event or refusal."""
     match step:
         case TextDelta(text):
             return parts.grow("text", text)
@@ -107,20 +105,31 @@ def _saying(parts: Parts, step: Step) -> list[bytes]:
             empty = {"type": "image", "image": [{"image_url": ""}]}
             return parts.whole({"type": "image", "image": [{"image_url": url}]}, placeholder=empty)
         case SearchResults():
-            return parts.whole({"type": "quote_result"}, meta=_sources(step))
-        case ToolCallDelta(_, id, name, arguments):
+            return _sources(parts, step)
+        case ToolCallDelta(index, id, name, arguments) if index == parts.calls:
+            parts.calls += 1
             call = {"id": id, "name": name, "arguments": arguments}
             return parts.whole({"type": "tool_calls", "tool_calls": call})
         case Unknown(name, _):
             return parts.whole(_unknown_item(step, name))
+        case Finish():
+            return _ending(parts, step, layout)
+        case Refusal():
+            return [_refusing(parts, step)]
     raise unsupported("chatglm", step)
 
 
-def _sources(step: SearchResults) -> dict[str, Any]:
-    known = [{"title": result.title, "url": result.url} for result in step.results]
-    if any(r.content or r.reference or r.media or r.published for r in step.results):
+def _sources(parts: Parts, step: SearchResults) -> list[bytes]:
+    """Tell sources by title and address, or by the mark under which the text cites them, too (§4)."""
+    if any(result.content or result.media or result.published for result in step.results):
         raise unsupported("chatglm", step)
-    return {"metadata_list": known}
+    if not any(result.reference for result in step.results):
+        listed = [{"title": result.title, "url": result.url} for result in step.results]
+        return parts.whole({"type": "quote_result"}, meta={"metadata_list": listed})
+    found = [{"match_key": r.reference, "title": r.title, "url": r.url} for r in step.results]
+    return parts.whole(
+        {"type": "tool_result"}, meta={"tool_result_extra": {"search_results": found}}
+    )
 
 
 def _unknown_item(step: Unknown, name: str) -> dict[str, Any]:
@@ -147,12 +156,30 @@ def _ending(parts: Parts, finish: Finish, layout: Layout) -> list[bytes]:
     raise unsupported("chatglm", finish)
 
 
-def _error_of(refusal: Refusal) -> dict[str, Any]:
+def _refusing(parts: Parts, refusal: Refusal) -> bytes:
+    """Return the frame of a refusal in the middle of a stream: an ``error``, or the JSON of a refusal."""
+    body = _body_of(refusal)
+    if isinstance(body, str):
+        raise ConfigurationError(
+            f"{refusal!r:.120} is a page, which cannot come in the middle of a stream; make it the first step."
+        )
+    if refusal.kind == "server" and refusal.body is None:
+        error = {"err_code": str(body["status"]), "message": body["message"]}
+        return parts.frame("error", last_error=error)
+    return b"data: " + dump_json(body) + b"\n\n"
+
+
+def _body_of(refusal: Refusal) -> Mapping[str, Any] | str:
+    """Return the body of a refusal: JSON with a numeric status, or the text of a page (§1)."""
+    if refusal.body is not None:
+        return refusal.body
     _, code, words = _REFUSALS[refusal.kind]
-    return {
-        "error_code": code if refusal.code is None else refusal.code,
-        "error_msg": words if refusal.message is None else refusal.message,
-    }
+    message = words if refusal.message is None else refusal.message
+    if refusal.kind == "blocked":
+        return message
+    if refusal.kind == "not_found" and not message:
+        return {"status": code if refusal.code is None else refusal.code, "result": None}
+    return {"status": code if refusal.code is None else refusal.code, "message": message}
 
 
 class ChatGLM:
@@ -239,22 +266,15 @@ def _is_question(body: Any) -> bool:
 
 def refused(refusal: Refusal, answer: Answer | None = None) -> SimulatedResponse:
     """Return a refusal in the service's shapes: JSON with a numeric status, or a page of HTML (§1)."""
-    status, code, words = _REFUSALS[refusal.kind]
-    message = words if refusal.message is None else refusal.message
-    headers = (
-        [("Retry-After", f"{refusal.retry_after:g}")] if refusal.retry_after is not None else []
-    )
-    body: str | Mapping[str, Any]
-    if refusal.body is not None:
-        body = refusal.body
-    elif refusal.kind == "blocked":
-        body = message
-    else:
-        body = {"status": code if refusal.code is None else refusal.code, "message": message}
+    status, _, _ = _REFUSALS[refusal.kind]
+    body = _body_of(refusal)
     kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json;charset=UTF-8"
+    headers = [("Content-Type", kind)]
+    if refusal.retry_after is not None:
+        headers.append(("Retry-After", f"{refusal.retry_after:g}"))
     return SimulatedResponse(
         status if refusal.status is None else refusal.status,
-        [("Content-Type", kind), *headers],
+        headers,
         [body.encode() if isinstance(body, str) else dump_json(body)],
         "length",
         before=answer.before if answer is not None else (),

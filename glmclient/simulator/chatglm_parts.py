@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -114,6 +116,8 @@ class Parts:
         self._response_id = finish.response_id or layout.response_id
         self._model = finish.model
         self._parts: list[_Part] = []
+        self.calls = 0
+        """Tool calls told; each is told whole."""
 
     # -- changes -------------------------------------------------------------------------------------------
 
@@ -136,21 +140,15 @@ class Parts:
     def rewrite(self, kind: Kind, start: int, text: str) -> list[bytes]:
         """Let the whole text of this kind read ``text`` from ``start`` on."""
         items = self._items(kind)
-        length = sum(len(item.value) for _, item in items)
+        *begins, length = itertools.accumulate((len(item.value) for _, item in items), initial=0)
         self._check_start(start, length, kind)
         if not items:
             return self.grow(kind, text)
-        changed: list[_Part] = []
-        end = length
-        for part, item in reversed(items):
-            begin = end - len(item.value)
-            changed.insert(0, part)
-            if begin <= start:
-                item.replace(start - begin, text)
-                break
+        place = bisect.bisect_right(begins, start) - 1
+        items[place][1].replace(start - begins[place], text)
+        for _, item in items[place + 1 :]:
             item.replace(0, "")
-            end = begin
-        return [self._rewritten(changed)]
+        return [self._rewritten([part for part, _ in items[place:]])]
 
     def rewrite_code(self, block: int, start: int, text: str) -> list[bytes]:
         """Let code block number ``block`` read ``text`` from ``start`` on."""
@@ -261,7 +259,10 @@ class Parts:
             last_error: why the service intervened or failed.
         """
         content = {id(part): part.content() if only is None else [only] for part in changed}
-        listed = [part for part in self._parts if self._layout.lists_all or id(part) in content]
+        if self._layout.mode == "increments":
+            # A part that is not finished has nothing new to tell.
+            content |= {id(p): [] for p in self._parts if not p.done and id(p) not in content}
+        listed = [part for part in self._parts if self._layout.lists_all or content.get(id(part))]
         if status in ("intervene", "error"):
             listed = []
         value = {
@@ -270,11 +271,11 @@ class Parts:
             "assistant_id": self._layout.assistant_id,
             "status": status,
             "last_error": last_error or {},
-            "parts": [self._told(part, content.get(id(part))) for part in listed],
+            "parts": [self._told(part, content.get(id(part), part.content())) for part in listed],
         }
         return b"event: message\ndata: " + dump_json(value) + b"\n\n"
 
-    def _told(self, part: _Part, content: list[dict[str, Any]] | None) -> dict[str, Any]:
+    def _told(self, part: _Part, content: list[dict[str, Any]]) -> dict[str, Any]:
         told: dict[str, Any] = {}
         if self._layout.key is not None:
             told[self._layout.key] = f"part-{part.number}"
@@ -282,7 +283,7 @@ class Parts:
         told["status"] = "finish" if part.done else "init"
         if self._model is not None:
             told["model"] = self._model
-        told["content"] = part.content() if content is None else content
+        told["content"] = content
         if part.meta is not None:
             told["meta_data"] = part.meta
         return told

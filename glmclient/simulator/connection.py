@@ -72,6 +72,7 @@ class Connection(BaseHTTPRequestHandler):
         super().__init__(connection, connection.getpeername(), owner)  # type: ignore[arg-type]
 
     def do_POST(self) -> None:
+        """Serve one request, whatever its method."""
         request = self._received()
         if request is None:
             return
@@ -93,6 +94,7 @@ class Connection(BaseHTTPRequestHandler):
         """Say nothing: a test's output is its own."""
 
     def version_string(self) -> str:
+        """Return what the ``Server`` header says."""
         return "glmclient-simulator"
 
     def _received(self) -> SimulatedRequest | None:

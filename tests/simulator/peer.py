@@ -20,7 +20,7 @@ class Peer:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port), SECONDS)
+        self.socket = socket.create_connection((parts.hostname, parts.port or 80), SECONDS)
         self._held = b""
 
     def __enter__(self) -> Self:
