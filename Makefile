@@ -7,6 +7,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 WORKERS ?= 2
 SECONDS ?= 60
 
@@ -14,9 +15,10 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10 python3.14 python; do \
 	$$name -c '$(SUITABLE)' >/dev/null 2>&1 && { command -v $$name; break; }; done)
 
+# $(call install,what,requirement): into the environment in whose folder the stamp $@ stands.
 define install
 	@echo "setting up: $(1)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable $(2)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable $(2)
 	@touch $@
 endef
 
@@ -50,11 +52,11 @@ docs: $(VENV)/.docs ## build docs/_build/html, without warnings
 package: $(VENV)/.dev ## build the wheel and the source distribution, and check both
 	@$(BIN)/python scripts/verify_distribution.py
 
-bench: $(VENV)/.bench ## measure beside the peers and write the tables and plots
-	@$(BIN)/python -m benchmarks
+bench: $(BENCH)/.bench ## measure beside the peers and write the tables and plots
+	@$(BENCH)/bin/python -m benchmarks
 
-bench-quick: $(VENV)/.bench ## the same in two minutes
-	@$(BIN)/python -m benchmarks --quick
+bench-quick: $(BENCH)/.bench ## the same in two minutes
+	@$(BENCH)/bin/python -m benchmarks --quick
 
 soak: $(VENV)/.test ## the long run of breaks and cancels
 	@$(BIN)/python -m tests.soak
@@ -63,18 +65,18 @@ fuzz: $(VENV)/.fuzz ## fuzz the decoders, guided by coverage; SECONDS=n
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 clean: ## remove everything that the targets made
-	rm -rf $(VENV) build dist docs/_build htmlcov *.egg-info .coverage .coverage.* \
+	rm -rf $(VENV) $(BENCH) build dist docs/_build htmlcov *.egg-info .coverage .coverage.* \
 		.cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps of what is installed. A change of setup.cfg installs again.
 
-$(BIN)/python:
+$(VENV)/bin/python $(BENCH)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer with venv was found. Install one" \
 		"(on Debian also python3-venv), or say which: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c '$(SUITABLE)' || { echo "$(PYTHON) is older than 3.10 or lacks venv." >&2; exit 1; }
-	@echo "making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	@echo "making $(@D:/bin=) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(@D:/bin=)
 
 $(VENV)/.package: setup.cfg setup.py | $(BIN)/python
 	$(call install,the package,.)
@@ -88,7 +90,8 @@ $(VENV)/.test: setup.cfg setup.py | $(BIN)/python
 $(VENV)/.dev: setup.cfg setup.py | $(BIN)/python
 	$(call install,the checks,'.[dev]')
 
-$(VENV)/.bench: setup.cfg setup.py | $(BIN)/python
+# The peers bring requirements of their own, so they live apart.
+$(BENCH)/.bench: setup.cfg setup.py | $(BENCH)/bin/python
 	$(call install,the peers to measure beside,'.[aiohttp,bench]')
 
 $(VENV)/.fuzz: setup.cfg setup.py | $(BIN)/python
