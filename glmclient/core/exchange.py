@@ -226,7 +226,7 @@ class Exchange:
         """
         content = self._content_decoder(head)
         yield []
-        read: Read = self._read()
+        read = self._read()
         while True:
             chunk: bytes = yield read
             batch: list[Event] = []
@@ -239,12 +239,13 @@ class Exchange:
                     decoder.end(batch)
             except GLMError as error:
                 failure = error
-            if len(batch) > self.limits.events:
-                failure = self._too_many(batch)
             if batch:
-                self._handing_over(batch)
+                if len(batch) > self.limits.events:
+                    failure = self._too_many(batch)
+                if not self._answering:
+                    self._handing_over(batch)
+                    read = self._read()
                 yield batch
-                read = self._read()
             if failure is not None:
                 raise failure
             if decoder.done:
