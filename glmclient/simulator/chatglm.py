@@ -36,17 +36,17 @@ LOGIN_PAGE = (
     "<body><p>请登录后继续使用</p></body></html>"
 )
 
-_REFUSALS: Mapping[str, tuple[int, int, str]] = {
+_REFUSALS: Mapping[str, tuple[int, int | None, str]] = {
     # kind: HTTP status, the service's code, its words; codes and words as §1 reports them
     "login": (200, 40103, "login required"),
     "quota": (200, 500, "您已多次体验过对话, 请登录后继续使用"),
     "rate_limit": (429, 429, "too many requests"),
     "authentication": (401, 40102, "unauthorized"),
-    "permission": (403, 403, "forbidden"),
+    "permission": (403, None, "forbidden"),
     "bad_request": (400, 40012, "bad request"),
     "not_found": (200, 0, ""),  # a wrong assistant: no words, and a result of null
     "server": (500, 500, "internal server error"),
-    "blocked": (200, 0, LOGIN_PAGE),
+    "blocked": (200, None, LOGIN_PAGE),
 }
 
 
@@ -164,7 +164,7 @@ def _refusing(parts: Parts, refusal: Refusal) -> bytes:
             f"{refusal!r:.120} is a page, which cannot come in the middle of a stream; make it the first step."
         )
     if refusal.kind == "server" and refusal.body is None:
-        error = {"err_code": str(body["status"]), "message": body["message"]}
+        error = {"err_code": str(body["status"]), "message": body.get("message", "")}
         return parts.frame("error", last_error=error)
     return b"data: " + dump_json(body) + b"\n\n"
 
@@ -177,9 +177,9 @@ def _body_of(refusal: Refusal) -> Mapping[str, Any] | str:
     message = words if refusal.message is None else refusal.message
     if refusal.kind == "blocked":
         return message
-    if refusal.kind == "not_found" and not message:
-        return {"status": code if refusal.code is None else refusal.code, "result": None}
-    return {"status": code if refusal.code is None else refusal.code, "message": message}
+    told = refusal.code if refusal.code is not None else code
+    status = {} if told is None else {"status": told}
+    return status | ({"message": message} if message else {"result": None})
 
 
 class ChatGLM:

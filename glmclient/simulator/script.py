@@ -246,15 +246,24 @@ class Answers:
         script: ScriptLike,
         check: Callable[[Answer], object] | None = None,
     ) -> None:
-        whole = script if isinstance(script, Script) else Script(script, repeat=True)
-        self._answers = whole.answers
-        self._repeat = whole.repeat
         self._check = check
         self._questions: list[SimulatedRequest] = []
         self._lock = threading.Lock()
-        for answer in self._answers:
-            if isinstance(answer, Answer) and check is not None:
-                check(answer)
+        self.change(script)
+
+    def change(self, script: ScriptLike) -> None:
+        """Answer from another script from now on.
+
+        Raises:
+            ConfigurationError: the script is wrong; the one before stays.
+        """
+        whole = script if isinstance(script, Script) else Script(script, repeat=True)
+        for answer in whole.answers:
+            if isinstance(answer, Answer):
+                self._checked(answer)
+        with self._lock:
+            self._script = whole
+            self._given = 0
 
     @property
     def questions(self) -> tuple[SimulatedRequest, ...]:
@@ -269,17 +278,18 @@ class Answers:
             ConfigurationError: the script has no further answer, or its function returned none.
         """
         with self._lock:
-            number = len(self._questions)
+            script, number = self._script, self._given
+            self._given += 1
             self._questions.append(request)
-        if number >= len(self._answers) and not self._repeat:
+        if number >= len(script.answers) and not script.repeat:
             raise ConfigurationError(
-                f"the script has {len(self._answers)} answers, and this is question {number + 1}. "
+                f"the script has {len(script.answers)} answers, and this is question {number + 1}. "
                 "Add an answer, or say Script(..., repeat=True)."
             )
-        answer = self._answers[number % len(self._answers)]
-        if isinstance(answer, Answer):
-            return answer
-        answer = Answer.of(answer(request))
+        answer = script.answers[number % len(script.answers)]
+        return answer if isinstance(answer, Answer) else self._checked(Answer.of(answer(request)))
+
+    def _checked(self, answer: Answer) -> Answer:
         if self._check is not None:
             self._check(answer)
         return answer

@@ -18,6 +18,9 @@ from .server import LoopbackServer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..async_client import AsyncClient
+    from ..sync_client import SyncClient
+
 __all__ = ["PROVIDERS", "Simulator"]
 
 _DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -26,6 +29,12 @@ _DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 PROVIDERS = tuple(_DIALECTS)
 """The services that can be simulated, by the names by which clients know them."""
+
+SHOWN = tuple(name for name in ("chatglm", "qwen", "zai") if name in _DIALECTS)
+"""One service for each dialect, for demonstrations."""
+
+KEY = "simulated.key"
+"""A key for the services that want one; the simulator takes any."""
 
 HELLO = "你好！I am a simulated service. 👋"
 
@@ -78,6 +87,8 @@ class Simulator:
         ):
             raise ConfigurationError(f"delay must be seconds, 0 or more, not {delay!r}.")
         names = _names(provider)
+        self.provider = names[0]
+        """The first of the simulated services, as clients name it."""
         self._dialects = _dialects(names, options)
         self._delay = delay
         self._framing = framing
@@ -150,6 +161,35 @@ class Simulator:
                 "the simulator is not running; use it in a `with` block, or call start()."
             )
         return self._server.url
+
+    def client(self, **arguments: Any) -> SyncClient:
+        """Return a `SyncClient` of the first simulated service; ``arguments`` are the client's own.
+
+        It does not look at the environment's proxies, which would not find this machine's loopback interface.
+        """
+        from ..sync_client import SyncClient
+
+        return SyncClient(**self._arguments(arguments))
+
+    def async_client(self, **arguments: Any) -> AsyncClient:
+        """Return an `AsyncClient` of the first simulated service; see `client`."""
+        from ..async_client import AsyncClient
+
+        return AsyncClient(**self._arguments(arguments))
+
+    def _arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        own: dict[str, Any] = {"provider": self.provider, "base_url": self.url, "trust_env": False}
+        if self.provider in ("zai", "bigmodel"):
+            own["api_key"] = KEY
+        return own | arguments
+
+    def say(self, script: ScriptLike) -> None:
+        """Answer from another script from now on.
+
+        Raises:
+            ConfigurationError: the script is wrong; the one before stays.
+        """
+        self._answers.change(script)
 
     # -- what was asked ------------------------------------------------------------------------------------
 

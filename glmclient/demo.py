@@ -1,0 +1,170 @@
+"""A demonstration that needs no network: a simulated service, and both clients reading its answer."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+from .errors import GLMError
+from .events import Event, Finish, TextDelta, TextReplace
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+__all__ = ["main"]
+
+ANSWER = """\
+你好！我是这台机器上的模拟服务。👋
+Text arrives as the service says it, piece by piece; emoji stay whole: 👩‍💻 🇨🇳 ✨
+
+```python
+def fibonacci(n: int) -> int:
+    a, b = 0, 1
+    for _ in range(n):
+        a, b = b, a + b
+    return a
+```
+
+第十个数是 55。完。"""
+
+QUESTION = "斐波那契？"
+DELAY = 0.008
+"""Seconds between two pieces of the answer."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """One answer on its way to the screen, and how long it took."""
+
+    out: TextIO
+    clock: Callable[[], float]
+    text: str = ""
+    events: int = 0
+    finish: Finish | None = None
+    began: float = 0.0
+    first: float | None = None
+
+    def begin(self) -> None:
+        """Measure from now."""
+        self.began = self.clock()
+
+    def show(self, event: Event) -> None:
+        """Write an event as it arrives."""
+        if self.first is None:
+            self.first = self.clock() - self.began
+        self.events += 1
+        if isinstance(event, TextDelta):
+            self.text += event.text
+            _say(self.out, event.text.replace("\n", "\n    "))
+        elif isinstance(event, TextReplace):
+            self.text = self.text[: event.start] + event.text
+            _say(self.out, f"\n    [rewritten from character {event.start}] {event.text}")
+        elif isinstance(event, Finish):
+            self.finish = event
+
+    def summary(self) -> str:
+        """Return the reason and the timing in one line."""
+        reason = self.finish.reason if self.finish is not None else "no end"
+        first = 1000 * (self.first or 0.0)
+        total = 1000 * (self.clock() - self.began)
+        return (
+            f"[{reason}] first event after {first:.0f} ms, all after {total:.0f} ms; "
+            f"{self.events} events, {len(self.text)} characters"
+        )
+
+
+def _stream_sync(sim: Simulator, shown: _Shown) -> None:
+    with sim.client() as client:
+        shown.begin()
+        for event in client.stream(QUESTION):
+            shown.show(event)
+
+
+async def _stream_async(sim: Simulator, shown: _Shown) -> None:
+    async with sim.async_client() as client:
+        shown.begin()
+        async for event in client.stream(QUESTION):
+            shown.show(event)
+
+
+def _readers() -> dict[str, Callable[[Simulator, _Shown], None]]:
+    """Return the clients to show, each with how it reads a stream."""
+    import anyio
+
+    readers: dict[str, Callable[[Simulator, _Shown], None]] = {"SyncClient": _stream_sync}
+    for backend in ("asyncio", "trio"):
+        if importlib.util.find_spec(backend) is not None:
+            readers[f"AsyncClient on {backend}"] = partial(
+                _run, partial(anyio.run, backend=backend)
+            )
+    return readers
+
+
+def _run(run: Callable[..., None], sim: Simulator, shown: _Shown) -> None:
+    run(_stream_async, sim, shown)
+
+
+def _say(out: TextIO, text: str) -> None:
+    """Write at once, whatever the terminal's encoding can hold."""
+    encoding = out.encoding or "utf-8"
+    out.write(text.encode(encoding, "replace").decode(encoding))
+    out.flush()
+
+
+def main(
+    out: TextIO | None = None,
+    *,
+    answer: str = ANSWER,
+    delay: float = DELAY,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """Stream an answer of each simulated service through each client, and show it as it arrives.
+
+    Args:
+        out: where to write; standard output otherwise.
+        answer: what the services say.
+        delay: seconds between two pieces of it.
+        clock: seconds that only grow.
+
+    Returns:
+        0, or 1 if a text that arrived is not the one that was said.
+    """
+    from .simulator import Simulator
+    from .simulator.simulator import SHOWN
+
+    screen = out if out is not None else sys.stdout
+    wrong: list[str] = []
+    for provider in SHOWN:
+        with Simulator(answer, provider=provider, delay=delay) as sim:
+            _say(
+                screen,
+                f"A simulated {provider!r} service at {sim.url}; nothing leaves this machine.\n\n",
+            )
+            for name, read in _readers().items():
+                _say(screen, f"  {name}:\n    ")
+                shown = _Shown(screen, clock)
+                failure = _failure(partial(read, sim, shown), shown, answer)
+                _say(screen, f"\n    {shown.summary()}\n\n")
+                if failure is not None:
+                    wrong.append(f"{name} from {provider!r}: {failure}")
+    for line in wrong:
+        _say(screen, f"WRONG: {line}\n")
+    if not wrong:
+        _say(screen, f"Every client read exactly what was said: {len(answer)} characters.\n")
+    return 1 if wrong else 0
+
+
+def _failure(read: Callable[[], None], shown: _Shown, answer: str) -> str | None:
+    """Read, and return what is wrong with what arrived."""
+    try:
+        read()
+    except GLMError as error:
+        return f"{type(error).__name__}: {error}"
+    if shown.text != answer:
+        return f"expected {answer!r}, but {shown.text!r} arrived"
+    return None
