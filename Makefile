@@ -18,7 +18,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 # $(call install,what,requirement): into the environment in whose folder the stamp $@ stands.
 define install
 	@echo "setting up: $(1)"
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable $(2)
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --editable $(2)
 	@touch $@
 endef
 
@@ -92,7 +92,7 @@ $(VENV)/.dev: setup.cfg setup.py | $(BIN)/python
 
 # The peers bring requirements of their own, so they live apart.
 $(BENCH)/.bench: setup.cfg setup.py | $(BENCH)/bin/python
-	$(call install,the peers to measure beside,'.[aiohttp,bench]')
+	$(call install,the peers to measure beside,'.[bench]')
 
 $(VENV)/.fuzz: setup.cfg setup.py | $(BIN)/python
 	$(call install,the fuzzer,'.[fuzz]')

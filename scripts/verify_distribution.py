@@ -67,7 +67,7 @@ def main() -> None:
         print("installing the wheel into an empty environment")
         venv.create(out / "empty", with_pip=True)
         python = out / "empty" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+        run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", wheel)
         run(python, "-c", TRIAL)
         run(python, "-m", "glmclient", "--help")
         print(f"{wheel.name} and {sdist.name} are sound")

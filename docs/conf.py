@@ -1,0 +1,36 @@
+"""How the documents are built: MyST Markdown, docstrings in Google style, warnings are errors in `make docs`."""
+
+from __future__ import annotations
+
+from glmclient import __version__
+
+project = "glmclient"
+author = "glmclient contributors"
+copyright = "glmclient contributors"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+highlight_language = "text"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"glmclient {release}"
+html_static_path: list[str] = []
