@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
@@ -135,9 +136,11 @@ def main(
         0, or 1 if a text that arrived is not the one that was said.
     """
     from .simulator import Simulator
-    from .simulator.simulator import SHOWN
+    from .simulator.services import SHOWN
 
     screen = out if out is not None else sys.stdout
+    readers = _readers()
+    _warm_up(readers.values(), clock)
     wrong: list[str] = []
     for provider in SHOWN:
         with Simulator(answer, provider=provider, delay=delay) as sim:
@@ -145,7 +148,7 @@ def main(
                 screen,
                 f"A simulated {provider!r} service at {sim.url}; nothing leaves this machine.\n\n",
             )
-            for name, read in _readers().items():
+            for name, read in readers.items():
                 _say(screen, f"  {name}:\n    ")
                 shown = _Shown(screen, clock)
                 failure = _failure(partial(read, sim, shown), shown, answer)
@@ -157,6 +160,17 @@ def main(
     if not wrong:
         _say(screen, f"Every client read exactly what was said: {len(answer)} characters.\n")
     return 1 if wrong else 0
+
+
+def _warm_up(
+    readers: Iterable[Callable[[Simulator, _Shown], None]], clock: Callable[[], float]
+) -> None:
+    """Let each client load what it loads at its first question, so that this is no part of what is measured."""
+    from .simulator import Simulator
+
+    with Simulator() as sim:
+        for read in readers:
+            read(sim, _Shown(io.StringIO(), clock))
 
 
 def _failure(read: Callable[[], None], shown: _Shown, answer: str) -> str | None:

@@ -15,8 +15,10 @@ from .http import (
     Wait,
 )
 from .script import AnswerLike, EndBody, Open, Refusal, Script, ScriptLike, Step
+from .serve import serve
 from .server import LoopbackServer
-from .simulator import PROVIDERS, Simulator
+from .services import PROVIDERS
+from .simulator import Simulator
 
 __all__ = [
     "PROVIDERS",
@@ -39,4 +41,5 @@ __all__ = [
     "Simulator",
     "Step",
     "Wait",
+    "serve",
 ]

@@ -143,7 +143,7 @@ class Answer:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, value: AnswerLike) -> Answer:
+    def of(cls, value: AnswerLike | Answer) -> Answer:
         """Check an answer as users write it.
 
         Raises:

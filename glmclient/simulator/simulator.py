@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ConfigurationError
 from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse
-from .script import Answers, Dialect, ScriptLike
+from .script import Answers, ScriptLike
 from .server import LoopbackServer
+from .services import Services
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,17 +19,7 @@ if TYPE_CHECKING:
     from ..async_client import AsyncClient
     from ..sync_client import SyncClient
 
-__all__ = ["PROVIDERS", "Simulator"]
-
-_DIALECTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "chatglm": ("chatglm", "ChatGLM", {}),
-}
-
-PROVIDERS = tuple(_DIALECTS)
-"""The services that can be simulated, by the names by which clients know them."""
-
-SHOWN = tuple(name for name in ("chatglm", "qwen", "zai") if name in _DIALECTS)
-"""One service for each dialect, for demonstrations."""
+__all__ = ["HELLO", "Simulator"]
 
 KEY = "simulated.key"
 """A key for the services that want one; the simulator takes any."""
@@ -86,17 +74,15 @@ class Simulator:
             or not 0 <= delay < float("inf")
         ):
             raise ConfigurationError(f"delay must be seconds, 0 or more, not {delay!r}.")
-        names = _names(provider)
-        self.provider = names[0]
-        """The first of the simulated services, as clients name it."""
-        self._dialects = _dialects(names, options)
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ConfigurationError(f"port must be a number from 0 to 65535, not {port!r}.")
+        self._services = Services(provider, options)
         self._delay = delay
         self._framing = framing
         self._gzip = gzip
+        only = self._services.only
         # What one of several services cannot say is known only when it is asked.
-        self._answers = Answers(
-            script, self._dialects[0].check if len(self._dialects) == 1 else None
-        )
+        self._answers = Answers(script, only.check if only is not None else None)
         self._server = LoopbackServer(self, host=host, port=port)
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -109,7 +95,7 @@ class Simulator:
         """
         try:
             self._server.start()
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {self._server.url}: {error}. Choose another port, or 0 for a free one."
             ) from error
@@ -144,26 +130,42 @@ class Simulator:
         self.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
-        names = ", ".join(dialect.name for dialect in self._dialects)
+        names = ", ".join(self.providers)
         return f"Simulator({names} at {self.url if self._server.running else 'no address yet'})"
 
     # -- what clients need ---------------------------------------------------------------------------------
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The simulated services, as clients name them."""
+        return self._services.names
 
     @property
     def url(self) -> str:
         """What a client takes as its ``base_url``.
 
         Raises:
-            ConfigurationError: it was not started, so that there is no address yet.
+            ConfigurationError: it is not running, so that there is no address.
         """
+        return self.url_of(None)
+
+    def url_of(self, provider: str | None) -> str:
+        """Return the ``base_url`` of one of several services; a single one is at `url`.
+
+        Raises:
+            ConfigurationError: it is not running, or there is no such service.
+        """
+        path = self._services.path(provider)
         if not self._server.running:
             raise ConfigurationError(
                 "the simulator is not running; use it in a `with` block, or call start()."
             )
-        return self._server.url
+        return self._server.url + path
 
     def client(self, **arguments: Any) -> SyncClient:
-        """Return a `SyncClient` of the first simulated service; ``arguments`` are the client's own.
+        """Return a `SyncClient` of the first simulated service, or of ``provider=``.
+
+        The arguments are the client's own.
 
         It does not look at the environment's proxies, which would not find this machine's loopback interface.
         """
@@ -178,8 +180,9 @@ class Simulator:
         return AsyncClient(**self._arguments(arguments))
 
     def _arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = {"provider": self.provider, "base_url": self.url, "trust_env": False}
-        if self.provider in ("zai", "bigmodel"):
+        name = arguments.get("provider", self.providers[0])
+        own: dict[str, Any] = {"base_url": self.url_of(name), "provider": name, "trust_env": False}
+        if name in ("zai", "bigmodel"):
             own["api_key"] = KEY
         return own | arguments
 
@@ -206,7 +209,7 @@ class Simulator:
     @property
     def prompts(self) -> tuple[str, ...]:
         """What the user said last in each question."""
-        asked = ((self._dialect(request), request) for request in self.questions)
+        asked = [self._services.route(request) for request in self.questions]
         return tuple(dialect.prompt(request) for dialect, request in asked if dialect is not None)
 
     @property
@@ -240,12 +243,12 @@ class Simulator:
 
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
         """Answer a request; the server calls this."""
-        dialect = self._dialect(request)
+        dialect, seen = self._services.route(request)
         if dialect is None:
-            names = ", ".join(dialect.name for dialect in self._dialects)
+            names = ", ".join(self.providers)
             detail = f"{request.method} {request.path} is no address of {names}"
             return SimulatedResponse.of_json({"detail": detail}, 404)
-        response = dialect.respond(request, self._answers)
+        response = dialect.respond(seen, self._answers)
         if not _is_stream(response):
             return response
         return replace(
@@ -254,9 +257,6 @@ class Simulator:
             framing=self._framing if self._framing is not None else response.framing,
             gzip=self._gzip or response.gzip,
         )
-
-    def _dialect(self, request: SimulatedRequest) -> Dialect | None:
-        return next((dialect for dialect in self._dialects if dialect.handles(request)), None)
 
 
 def _is_stream(response: SimulatedResponse) -> bool:
@@ -276,51 +276,3 @@ def _delayed(body: Iterable[BodyItem], delay: float) -> Iterator[BodyItem]:
         close = getattr(body, "close", None)
         if close is not None:
             close()
-
-
-def _names(provider: str | Sequence[str]) -> tuple[str, ...]:
-    names = (
-        PROVIDERS
-        if provider == "all"
-        else (provider,)
-        if isinstance(provider, str)
-        else tuple(provider)
-    )
-    for name in names:
-        if name not in _DIALECTS:
-            raise ConfigurationError(
-                f"no service {name!r} can be simulated; there are {', '.join(PROVIDERS)}, and 'all'."
-            )
-    if not names:
-        raise ConfigurationError("name at least one service to simulate.")
-    return names
-
-
-def _dialects(names: Iterable[str], options: dict[str, Any]) -> list[Dialect]:
-    """Make the dialects, each with the options that it takes.
-
-    Raises:
-        ConfigurationError: an option is one that none of them takes.
-    """
-    made: dict[tuple[str, str], Dialect] = {}
-    known: set[str] = set()
-    for name in names:
-        module, class_name, own = _DIALECTS[name]
-        if (module, class_name) in made:
-            continue  # one server speaks for all names of a dialect
-        dialect: Callable[..., Dialect] = getattr(
-            import_module(f".{module}", __package__), class_name
-        )
-        takes = set(inspect.signature(dialect).parameters) - set(own)
-        known |= takes
-        given = {option: value for option, value in options.items() if option in takes}
-        made[module, class_name] = dialect(**own, **given)
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, sorted(known), 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigurationError(
-                f"{', '.join(names)} cannot be simulated with the option {option!r}.{hint} "
-                f"There are: {', '.join(sorted(known))}."
-            )
-    return list(made.values())

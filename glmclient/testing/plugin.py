@@ -15,9 +15,10 @@ __all__ = ["glm_simulator"]
 
 @pytest.fixture
 def glm_simulator() -> Iterator[SimulatorFactory]:
-    """Simulated services for a test: ``sim = glm_simulator("Hello!")`` starts one.
+    """Simulated services that end with the test.
 
-    They stop at the end of the test; what went wrong in a script while it served fails the test then.
+    ``sim = glm_simulator("Hello!")`` starts one, with the arguments of `Simulator`. What went wrong in a script while
+    it served fails the test at its end.
     """
     from .factory import SimulatorFactory
 

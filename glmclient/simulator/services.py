@@ -1,0 +1,122 @@
+"""The services that can be simulated, by name, and which of them a request is for."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from ..errors import ConfigurationError
+from .http import SimulatedRequest
+from .script import Dialect
+
+__all__ = ["PROVIDERS", "SHOWN", "Services"]
+
+_DIALECTS: dict[str, tuple[str, str]] = {
+    "chatglm": ("chatglm", "ChatGLM"),
+    "zai": ("platform", "Platform"),
+    "bigmodel": ("platform", "Platform"),
+    "openai": ("platform", "OpenAICompatible"),
+}
+
+PROVIDERS = tuple(_DIALECTS)
+"""The services that can be simulated, by the names by which clients know them."""
+
+SHOWN = tuple(name for name in ("chatglm", "qwen", "zai") if name in _DIALECTS)
+"""One service for each dialect, for demonstrations."""
+
+_FOLDER = "/services/"
+
+
+class Services:
+    """Some simulated services at one address.
+
+    Each has the path ``/services/<its name>`` there; a path at the root belongs to the first dialect that has it.
+
+    Args:
+        provider: a name, several, or ``"all"``.
+        options: of the dialects; each takes those that it knows.
+
+    Raises:
+        ConfigurationError: there is no such service, or no such option.
+    """
+
+    def __init__(self, provider: str | Sequence[str], options: Mapping[str, Any]) -> None:
+        self._dialects = _dialects(_names(provider), options)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the services."""
+        return tuple(self._dialects)
+
+    @property
+    def only(self) -> Dialect | None:
+        """The dialect of the service if there is but one."""
+        return next(iter(self._dialects.values())) if len(self._dialects) == 1 else None
+
+    def path(self, name: str | None) -> str:
+        """Return the path prefix of the service ``name``; the root is for the first, and for the only one.
+
+        Raises:
+            ConfigurationError: it is not simulated here.
+        """
+        if name is None or self.names == (name,):
+            return ""
+        if name not in self._dialects:
+            raise ConfigurationError(
+                f"{name!r} is not simulated here; there are {', '.join(self.names)}."
+            )
+        return f"{_FOLDER}{name}"
+
+    def route(self, request: SimulatedRequest) -> tuple[Dialect | None, SimulatedRequest]:
+        """Return the dialect that answers ``request``, and the request as that service would see it."""
+        if request.path.startswith(_FOLDER):
+            name, slash, rest = request.path.removeprefix(_FOLDER).partition("/")
+            request = replace(request, path=slash + rest)
+            candidates = [dialect for own, dialect in self._dialects.items() if own == name]
+        else:
+            candidates = list(self._dialects.values())
+        return next((each for each in candidates if each.handles(request)), None), request
+
+
+def _names(provider: str | Sequence[str]) -> tuple[str, ...]:
+    chosen = (provider,) if isinstance(provider, str) else tuple(provider)
+    names = PROVIDERS if chosen == ("all",) else chosen
+    for name in names:
+        if name not in _DIALECTS:
+            raise ConfigurationError(
+                f"no service {name!r} can be simulated; there are {', '.join(PROVIDERS)}, and 'all'."
+            )
+    if not names:
+        raise ConfigurationError("name at least one service to simulate.")
+    return names
+
+
+def _dialects(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Dialect]:
+    """Make the dialects, each with the options that it takes.
+
+    Raises:
+        ConfigurationError: an option is one that none of them takes.
+    """
+    made: dict[str, Dialect] = {}
+    known: set[str] = set()
+    for name in names:
+        module, class_name = _DIALECTS[name]
+        dialect: Callable[..., Dialect] = getattr(
+            import_module(f".{module}", __package__), class_name
+        )
+        takes = set(inspect.signature(dialect).parameters)
+        known |= takes
+        made[name] = dialect(**{o: value for o, value in options.items() if o in takes})
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, sorted(known), 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigurationError(
+                f"{', '.join(made)} cannot be simulated with the option {option!r}.{hint} "
+                f"There are: {', '.join(sorted(known))}."
+            )
+    return made
