@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncStream"]
 
 
-async def _perform(channel: AsyncChannel, step: Any) -> Any:
-    """Perform one step that is not a batch of events."""
-    kind = type(step)
-    if kind is Read:
-        return await channel.read(step)
-    if kind is Send:
-        return await channel.send(step)
-    if kind is Release:
-        return await channel.release(step)
-    return await channel.sleep(step.seconds)
-
-
 async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None:
     """Drive ``flow`` to its next batch of events; ``None`` at its end."""
     reply: Any = None
@@ -45,15 +33,28 @@ async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None
     try:
         while True:
             step = flow.send(reply) if failure is None else flow.throw(failure)
-            if type(step) is list:
-                return step
+            kind = type(step)
+            if kind is list:
+                return step  # type: ignore[return-value]
             reply = failure = None
             try:
-                reply = await _perform(channel, step)
+                if kind is Read:
+                    reply = await channel.read(step)  # type: ignore[arg-type]
+                else:
+                    reply = await _perform(channel, step)
             except TransportFailure as error:
                 failure = error
     except StopIteration:
         return None
+
+
+async def _perform(channel: AsyncChannel, step: Any) -> Any:
+    """Perform one of the steps that are not taken for every event."""
+    if isinstance(step, Send):
+        return await channel.send(step)
+    if isinstance(step, Release):
+        return await channel.release(step)
+    return await channel.sleep(step.seconds)
 
 
 class AsyncStream(BaseStream):
@@ -63,9 +64,7 @@ class AsyncStream(BaseStream):
     stream opened; entering it or reading it does the same. Leaving the loop early releases the connection.
     """
 
-    def __init__(
-        self, exchange: Exchange, flow: Flow[None], transport: AsyncTransport
-    ) -> None:
+    def __init__(self, exchange: Exchange, flow: Flow[None], transport: AsyncTransport) -> None:
         super().__init__(exchange, flow)
         self._transport = transport
         self._channel = transport.open()
@@ -80,18 +79,13 @@ class AsyncStream(BaseStream):
         return _Events(self)
 
     async def __anext__(self) -> Event:
-        while True:
+        for event in self._events:
+            return event
+        while not self._ended:
+            await self._read()
             for event in self._events:
                 return event
-            if not await self._refill():
-                raise StopAsyncIteration
-
-    async def _refill(self) -> bool:
-        """Read until there are events to hand over; ``False`` at the end."""
-        while not self._ended:
-            if await self._read():
-                return True
-        return False
+        raise StopAsyncIteration
 
     async def _read(self) -> list[Event] | None:
         self._check_readable()
@@ -197,11 +191,9 @@ class _Events:
 
     async def __anext__(self) -> Event:
         stream = self._stream
-        while True:
-            for event in stream._events:
-                return event
-            if not await stream._refill():
-                raise StopAsyncIteration
+        for event in stream._events:
+            return event
+        return await stream.__anext__()
 
     def __del__(self) -> None:
         self._stream._iterating = False
@@ -226,9 +218,7 @@ class _Pieces:
         raise StopAsyncIteration
 
 
-async def _tell(
-    transport: AsyncTransport, exchange: Exchange, request: Request
-) -> None:
+async def _tell(transport: AsyncTransport, exchange: Exchange, request: Request) -> None:
     """Tell the service that nobody listens any more, best effort, even while this task is being cancelled."""
     import anyio
 
@@ -238,9 +228,7 @@ async def _tell(
             await channel.send(exchange.farewell(request))
             await channel.release(Release(exchange.limits.error_body, FAREWELL_SECONDS))
         except TransportFailure:
-            await (
-                channel.aclose()
-            )  # the stream's own socket is closed, which tells the service too
+            await channel.aclose()  # the stream's own socket is closed, which tells the service too
 
 
 class AsyncClient(BaseClient):
@@ -276,9 +264,7 @@ class AsyncClient(BaseClient):
         Raises:
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
-        exchange, flow = self._ask(
-            messages, model, timeout, retry, continue_from, options
-        )
+        exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
         return AsyncStream(exchange, flow, self._transport)
 
     async def chat(
@@ -317,9 +303,7 @@ class AsyncClient(BaseClient):
         def attempt() -> Flow[None]:
             found.append((yield from provider.list_models(exchange)))
 
-        await AsyncStream(
-            exchange, exchange.turn(attempt), self._transport
-        ).until_done()
+        await AsyncStream(exchange, exchange.turn(attempt), self._transport).until_done()
         return found[-1]
 
     async def aclose(self) -> None:

@@ -74,9 +74,7 @@ class BaseClient:
             "trust_env": trust_env,
             "limits": limits,
         }
-        self._configuration: Configuration = configured(
-            api_key=api_key, **self._arguments
-        )
+        self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
         self._connect()
 
     def _connect(self) -> None:

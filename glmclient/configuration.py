@@ -58,9 +58,7 @@ class Configuration:
 
     def _trusted(self) -> bool | str:
         if self.verify is True and self.trust_env:
-            bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get(
-                "REQUESTS_CA_BUNDLE"
-            )
+            bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
             return bundle if bundle and os.path.exists(bundle) else True
         return self.verify
 
@@ -147,9 +145,7 @@ def _provider(
 
 
 def _from_environment(names: tuple[str, ...]) -> str | None:
-    return next(
-        (value for name in names if (value := os.environ.get(name, "").strip())), None
-    )
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), None)
 
 
 def _checked_key(key: str | None) -> str | None:
@@ -200,11 +196,7 @@ def _checked_proxy(proxy: str | None) -> str | None:
     if proxy.startswith("socks"):
         import importlib.util
 
-        missing = [
-            name
-            for name in ("socks", "socksio")
-            if importlib.util.find_spec(name) is None
-        ]
+        missing = [name for name in ("socks", "socksio") if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigurationError(
                 "SOCKS proxies need two more packages: pip install 'glmclient[socks]'."

@@ -30,9 +30,7 @@ __all__ = [
 ]
 
 
-def _restore(
-    cls: type[GLMError], args: tuple[Any, ...], state: dict[str, Any]
-) -> GLMError:
+def _restore(cls: type[GLMError], args: tuple[Any, ...], state: dict[str, Any]) -> GLMError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)

@@ -49,14 +49,10 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
         )
     content = message.get("content")
     if content is None and role == "assistant" and message.get("tool_calls"):
-        return dict(
-            message
-        )  # a call without words, as the platforms themselves write it
+        return dict(message)  # a call without words, as the platforms themselves write it
     if isinstance(content, str):
         if not content.strip() and role == "user":
-            raise ConfigurationError(
-                f"{where} is a user message without text; say something."
-            )
+            raise ConfigurationError(f"{where} is a user message without text; say something.")
         return dict(message)
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
         for number, part in enumerate(content):

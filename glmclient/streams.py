@@ -68,13 +68,11 @@ class BaseStream:
     def _fold(self) -> None:
         handed = len(self._batch) - length_hint(self._events)
         if handed > self._folded:
-            fresh = (
-                self._batch
-                if handed - self._folded == len(self._batch)
-                else self._batch[self._folded : handed]
+            whole = handed == len(self._batch) and not self._folded
+            self._exchange.transcript.extend(
+                self._batch if whole else self._batch[self._folded : handed]
             )
             self._folded = handed
-            self._exchange.transcript.extend(fresh)
 
     def _take(self, batch: list[Event]) -> None:
         self._batch, self._events, self._folded = batch, iter(batch), 0
@@ -84,9 +82,7 @@ class BaseStream:
     def _check_readable(self) -> None:
         """Raise what a read would raise now, if anything."""
         if self._reading:
-            raise StreamMisuse(
-                "two readers at once: read a stream from one place, or ask twice."
-            )
+            raise StreamMisuse("two readers at once: read a stream from one place, or ask twice.")
         if self._error is not None:
             raise self._error
         if self._closed and not self._ended:
@@ -98,9 +94,7 @@ class BaseStream:
 
     def _begin_iterating(self) -> None:
         if self._iterating:
-            raise StreamMisuse(
-                "two readers at once: this stream is being iterated already."
-            )
+            raise StreamMisuse("two readers at once: this stream is being iterated already.")
         self._iterating = True
 
     def _drop_unread(self) -> None:

@@ -28,18 +28,6 @@ __all__ = ["Stream", "SyncClient"]
 T = TypeVar("T")
 
 
-def _perform(channel: SyncChannel, step: Any) -> Any:
-    """Perform one step that is not a batch of events."""
-    kind = type(step)
-    if kind is Read:
-        return channel.read(step)
-    if kind is Send:
-        return channel.send(step)
-    if kind is Release:
-        return channel.release(step)
-    return channel.sleep(step.seconds)
-
-
 def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
     """Drive ``flow`` to its next batch of events; ``None`` at its end."""
     reply: Any = None
@@ -47,15 +35,25 @@ def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
     try:
         while True:
             step = flow.send(reply) if failure is None else flow.throw(failure)
-            if type(step) is list:
-                return step
+            kind = type(step)
+            if kind is list:
+                return step  # type: ignore[return-value]
             reply = failure = None
             try:
-                reply = _perform(channel, step)
+                reply = channel.read(step) if kind is Read else _perform(channel, step)  # type: ignore[arg-type]
             except TransportFailure as error:
                 failure = error
     except StopIteration:
         return None
+
+
+def _perform(channel: SyncChannel, step: Any) -> Any:
+    """Perform one of the steps that are not taken for every event."""
+    if isinstance(step, Send):
+        return channel.send(step)
+    if isinstance(step, Release):
+        return channel.release(step)
+    return channel.sleep(step.seconds)
 
 
 class Stream(BaseStream):
@@ -65,9 +63,7 @@ class Stream(BaseStream):
     first read. Leaving the loop early releases the connection.
     """
 
-    def __init__(
-        self, exchange: Exchange, flow: Flow[None], transport: SyncTransport
-    ) -> None:
+    def __init__(self, exchange: Exchange, flow: Flow[None], transport: SyncTransport) -> None:
         super().__init__(exchange, flow)
         self._transport = transport
         self._channel = transport.open()
@@ -82,27 +78,22 @@ class Stream(BaseStream):
         # itself may live on in a variable.
         self._begin_iterating()
         try:
-            while True:
+            yield from self._events
+            while not self._ended:
+                self._read()
                 yield from self._events
-                if not self._refill():
-                    return
         finally:
             self._iterating = False
             self.close()
 
     def __next__(self) -> Event:
-        while True:
+        for event in self._events:
+            return event
+        while not self._ended:
+            self._read()
             for event in self._events:
                 return event
-            if not self._refill():
-                raise StopIteration
-
-    def _refill(self) -> bool:
-        """Read until there are events to hand over; ``False`` at the end."""
-        while not self._ended:
-            if self._read():
-                return True
-        return False
+        raise StopIteration
 
     def _read(self) -> list[Event] | None:
         self._check_readable()
@@ -239,9 +230,7 @@ class SyncClient(BaseClient):
         Raises:
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
-        exchange, flow = self._ask(
-            messages, model, timeout, retry, continue_from, options
-        )
+        exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
         return Stream(exchange, flow, self._transport)
 
     def chat(

@@ -272,9 +272,7 @@ class Exchange:
     def _handing_over(self, batch: list[Event]) -> None:
         self.handed_over = True
         if not self._answering:
-            self._answering = any(
-                not isinstance(e, (QueueStatus, Notice)) for e in batch
-            )
+            self._answering = any(not isinstance(e, (QueueStatus, Notice)) for e in batch)
 
     # -- limits --------------------------------------------------------------------------------------------
 
@@ -347,18 +345,12 @@ class Exchange:
 
     def _delay(self, error: GLMError) -> float | None:
         """Return the seconds after which to try again, or ``None`` for never."""
-        if (
-            self.handed_over
-            or not error.retryable
-            or self.attempts >= self.retry.attempts
-        ):
+        if self.handed_over or not error.retryable or self.attempts >= self.retry.attempts:
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         delay = self.retry.delay(self.attempts, asked, self.identity.chance)
         if self._total is not None and self.clock() + delay >= self._total:
-            return (
-                None  # the wait alone would pass the total limit: say now what is wrong
-            )
+            return None  # the wait alone would pass the total limit: say now what is wrong
         return delay
 
     def completed(self, error: GLMError) -> GLMError:

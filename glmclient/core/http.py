@@ -57,9 +57,7 @@ class Head:
             if lower == "set-cookie":
                 cookies.append(value)
             else:
-                joined[lower] = (
-                    f"{joined[lower]}, {value}" if lower in joined else value
-                )
+                joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
         return cls(status, joined, tuple(cookies))
 
     @property
@@ -91,9 +89,7 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
             f"{what} must start with http:// or https:// and name a host; got {_shown(parts)!r}."
         )
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError(
-            f"{what} must not hold credentials; give the key as api_key=."
-        )
+        raise ConfigurationError(f"{what} must not hold credentials; give the key as api_key=.")
     if parts.query or parts.fragment or any(c.isspace() for c in text):
         raise ConfigurationError(
             f"{what} must be scheme, host and path alone, without query, fragment or spaces."
@@ -102,11 +98,7 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
 
 
 def _shown(parts: Any) -> str:
-    return (
-        f"{parts.scheme}://{parts.hostname or ''}"
-        if parts.scheme
-        else str(parts.path)[:80]
-    )
+    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else str(parts.path)[:80]
 
 
 def origin(url: str) -> str:
@@ -160,14 +152,10 @@ def checked_header_value(name: str, value: str) -> str:
     return value
 
 
-def merged_headers(
-    own: Mapping[str, str], callers: Mapping[str, str]
-) -> dict[str, str]:
+def merged_headers(own: Mapping[str, str], callers: Mapping[str, str]) -> dict[str, str]:
     """Return ``own`` overridden by the caller's headers, names compared without case."""
     overridden = {name.lower() for name in callers}
-    merged = {
-        name: value for name, value in own.items() if name.lower() not in overridden
-    }
+    merged = {name: value for name, value in own.items() if name.lower() not in overridden}
     merged.update(callers)
     return merged
 
@@ -179,13 +167,9 @@ def dump_json(value: Any) -> bytes:
         ConfigurationError: it holds something that JSON cannot.
     """
     try:
-        text = json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        )
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"the request cannot be written as JSON: {error}."
-        ) from None
+        raise ConfigurationError(f"the request cannot be written as JSON: {error}.") from None
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -56,9 +56,7 @@ class Timeout:
 
 def _is_seconds(value: object) -> bool:
     return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and 0 < value < float("inf")
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
     )
 
 

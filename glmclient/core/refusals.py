@@ -85,22 +85,14 @@ def refusal(
     """
     kind = kind if kind is not None else class_for_status(head.status)
     if retryable is None:
-        retryable = retryable_status(head.status) and not issubclass(
-            kind, QuotaExceededError
-        )
+        retryable = retryable_status(head.status) and not issubclass(kind, QuotaExceededError)
     if 300 <= head.status < 400:
         advice = (
             advice
             or "Redirects are not followed, because they could carry a key away: set base_url to its target."
         )
     said = reason or f"HTTP {head.status}"
-    label = (
-        f" (code {code})"
-        if code is not None
-        else f" (HTTP {head.status})"
-        if reason
-        else ""
-    )
+    label = f" (code {code})" if code is not None else f" (HTTP {head.status})" if reason else ""
     return kind(
         f"{service} refused: {said.rstrip('.')}{label}. {advice or _ADVICE.get(kind, 'See .body for what it sent.')}",
         status_code=head.status,
@@ -125,15 +117,11 @@ def is_html(content_type: str, text: str) -> bool:
 def shown_html(text: str) -> str:
     """Return what a page says: its title or heading, or the beginning of its text."""
     for tag in ("title", "h1"):
-        found = re.search(
-            rf"<{tag}[^>]*>(.*?)</{tag}\s*>", text, re.IGNORECASE | re.DOTALL
-        )
+        found = re.search(rf"<{tag}[^>]*>(.*?)</{tag}\s*>", text, re.IGNORECASE | re.DOTALL)
         if found and (said := _plain(found.group(1))):
             return said
     return _plain(
-        re.sub(
-            r"<(script|style)\b.*?</\1\s*>", " ", text, flags=re.IGNORECASE | re.DOTALL
-        )
+        re.sub(r"<(script|style)\b.*?</\1\s*>", " ", text, flags=re.IGNORECASE | re.DOTALL)
     )
 
 

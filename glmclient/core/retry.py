@@ -50,9 +50,7 @@ class RetryPolicy:
                     f"RetryPolicy.{name} must be seconds, 0 or more, not {value!r}."
                 )
 
-    def delay(
-        self, attempt: int, retry_after: float | None, chance: Callable[[], float]
-    ) -> float:
+    def delay(self, attempt: int, retry_after: float | None, chance: Callable[[], float]) -> float:
         """Return the seconds to wait after attempt number ``attempt`` failed.
 
         Args:
@@ -63,9 +61,7 @@ class RetryPolicy:
         if retry_after is not None:
             return min(max(retry_after, 0.0), self.max_delay)
         # 2**60 seconds is forever; the exponent is bounded so that no attempt number overflows a float.
-        return chance() * min(
-            self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 60)
-        )
+        return chance() * min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 60))
 
 
 def retryable_status(status: int) -> bool:

@@ -43,9 +43,8 @@ class _Text:
 
     def compact(self) -> None:
         # A string object costs some 50 bytes beside its text: hold the answer, not its pieces.
-        if len(self.pieces) > _MANY:
-            self._blocks.append("".join(self.pieces))
-            self.pieces.clear()
+        self._blocks.append("".join(self.pieces))
+        self.pieces.clear()
 
 
 class _Call:
@@ -81,12 +80,14 @@ class Transcript:
                 append(event.text)
             else:
                 self._apply(event)
-        self._text.compact()
-        self._reasoning.compact()
+        if len(self._text.pieces) > _MANY:
+            self._text.compact()
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, ReasoningDelta):
             self._reasoning.pieces.append(event.text)
+            if len(self._reasoning.pieces) > _MANY:
+                self._reasoning.compact()
         elif isinstance(event, TextReplace):
             self._text.replace(event.start, event.text)
         elif isinstance(event, ReasoningReplace):

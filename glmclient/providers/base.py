@@ -80,16 +80,12 @@ class Provider(ABC):
         headers: Mapping[str, str] | None = None,
         identity: Identity | None = None,
     ) -> None:
-        self.url = checked_base_url(
-            base_url if base_url is not None else self.default_url
-        )
+        self.url = checked_base_url(base_url if base_url is not None else self.default_url)
         self.headers = checked_headers(headers)
         self.identity = identity if identity is not None else Identity()
 
     @abstractmethod
-    def prepare(
-        self, messages: Messages, model: str | None, options: Mapping[str, Any]
-    ) -> Chat:
+    def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question before anything is sent.
 
         Raises:
@@ -109,9 +105,7 @@ class Provider(ABC):
         return f"{type(self).__name__}(url={self.url!r})"
 
 
-def check_options(
-    service: str, options: Mapping[str, Any], known: Iterable[str]
-) -> dict[str, Any]:
+def check_options(service: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return the options that were given a value.
 
     Raises:

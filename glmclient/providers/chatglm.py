@@ -96,9 +96,7 @@ class ChatGLM(Provider):
             device_id if device_id is not None else self.identity.device_id(),
         )
 
-    def prepare(
-        self, messages: Messages, model: str | None, options: Mapping[str, Any]
-    ) -> Chat:
+    def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question; system messages go in front of the first user message.
 
         Raises:
@@ -113,13 +111,10 @@ class ChatGLM(Provider):
         for name in ("assistant_id", "conversation_id"):
             if not isinstance(given.get(name, ""), str):
                 raise ConfigurationError(f"{name} must be a string.")
-        ChatGLMDecoder(
-            mode=given.get("mode", "auto")
-        )  # raises for a mode that there is not
+        ChatGLMDecoder(mode=given.get("mode", "auto"))  # raises for a mode that there is not
         folded = fold_system(checked_messages(messages), "ChatGLM's guest service")
         said = tuple(
-            {"role": m["role"], "content": text_of(m, "ChatGLM's guest service")}
-            for m in folded
+            {"role": m["role"], "content": text_of(m, "ChatGLM's guest service")} for m in folded
         )
         return Chat(said, model or self.default_model, given)
 
@@ -169,9 +164,7 @@ class ChatGLM(Provider):
             ],
         }
         url = f"{self.url}/chatglm/mainchat-api/guest/stream"
-        return Request(
-            "POST", url, merged_headers(headers, self.headers), dump_json(body)
-        )
+        return Request("POST", url, merged_headers(headers, self.headers), dump_json(body))
 
     def refusal(self, head: Head, body: bytes, now: float) -> APIStatusError:
         """Return the error for an answer that is no stream, or a frame that is no answer.
@@ -180,9 +173,7 @@ class ChatGLM(Provider):
         """
         text = body.decode("utf-8", "replace")
         if is_html(head.content_type, text):
-            kind: type[APIStatusError] | None = (
-                ServiceBlockedError if head.status < 500 else None
-            )
+            kind: type[APIStatusError] | None = ServiceBlockedError if head.status < 500 else None
             said = f"a web page came instead of an answer: {shown_html(text) or 'without text'}"
             return refusal(
                 "ChatGLM",
@@ -194,15 +185,9 @@ class ChatGLM(Provider):
                 advice=_PLATFORM_ADVICE,
             )
         data = load_object(body) or {}
-        number = next(
-            (n for n in (data.get("status"), data.get("code")) if _is_number(n)), None
-        )
+        number = next((n for n in (data.get("status"), data.get("code")) if _is_number(n)), None)
         words = next(
-            (
-                w
-                for w in (data.get("message"), data.get("msg"))
-                if isinstance(w, str) and w
-            ),
+            (w for w in (data.get("message"), data.get("msg")) if isinstance(w, str) and w),
             "",
         )
         kind = _class_for(number, words)
@@ -210,13 +195,10 @@ class ChatGLM(Provider):
             # Success without a stream: no such assistant; or something that this client does not know.
             kind = NotFoundError if number == 0 else APIStatusError
             words = words or (
-                "no answer and no reason; the assistant may not exist"
-                if number == 0
-                else ""
+                "no answer and no reason; the assistant may not exist" if number == 0 else ""
             )
             words = (
-                words
-                or f"an answer of type {head.content_type or 'unknown'!r} instead of a stream"
+                words or f"an answer of type {head.content_type or 'unknown'!r} instead of a stream"
             )
         return refusal(
             "ChatGLM",
@@ -226,11 +208,8 @@ class ChatGLM(Provider):
             now=now,
             kind=kind,
             code=None if number is None else str(number),
-            advice=_PLATFORM_ADVICE
-            if kind is not None and issubclass(kind, _WALLS)
-            else None,
-            retryable=kind is not None
-            and issubclass(kind, (ServerError, RateLimitError))
+            advice=_PLATFORM_ADVICE if kind is not None and issubclass(kind, _WALLS) else None,
+            retryable=kind is not None and issubclass(kind, (ServerError, RateLimitError))
             if number
             else None,
         )

@@ -60,9 +60,7 @@ class ChatGLMDecoder:
         self._parser = SSEParser(max_line=limits.line, max_frame=limits.frame)
         self._mode = Mode(mode)
         self._text: Answer[Event] = Answer(self._mode, TextDelta, TextReplace)
-        self._reasoning: Answer[Event] = Answer(
-            self._mode, ReasoningDelta, ReasoningReplace
-        )
+        self._reasoning: Answer[Event] = Answer(self._mode, ReasoningDelta, ReasoningReplace)
         self._code: dict[Any, Answer[Event]] = {}
         self._once: dict[Any, Any] = {}
         self._calls: dict[Any, int] = {}
@@ -113,9 +111,7 @@ class ChatGLMDecoder:
         status = data.get("status")
         if self._refusal is not None and _is_refusal(status):
             raise self._refusal(data)
-        self._conversation_id = (
-            _text(data.get("conversation_id")) or self._conversation_id
-        )
+        self._conversation_id = _text(data.get("conversation_id")) or self._conversation_id
         self._response_id = _text(data.get("id")) or self._response_id
         if status == "error":
             raise _failed(data)
@@ -164,9 +160,7 @@ class ChatGLMDecoder:
         elif not final:
             return  # what follows is told piece by piece or with placeholders until its part is finished
         elif kind == "execution_output":
-            if self._is_news(key, item.get("content")) and isinstance(
-                item.get("content"), str
-            ):
+            if self._is_news(key, item.get("content")) and isinstance(item.get("content"), str):
                 out.append(ExecutionOutput(item["content"]))
         elif kind == "image":
             self._images(key, item, out)
@@ -178,10 +172,7 @@ class ChatGLMDecoder:
     def _grow(
         self, answer: Answer[Event], key: Any, value: Any, final: bool, out: list[Event]
     ) -> None:
-        if (
-            isinstance(value, str)
-            and (event := answer.update(key, value, final)) is not None
-        ):
+        if isinstance(value, str) and (event := answer.update(key, value, final)) is not None:
             out.append(event)
 
     def _block(self, key: Any) -> Answer[Event]:
@@ -203,9 +194,7 @@ class ChatGLMDecoder:
     def _images(self, key: Any, item: Json, out: list[Event]) -> None:
         for image in _objects(item.get("image")):
             url = _text(image.get("image_url"))
-            if url.startswith(("https://", "http://")) and self._is_news(
-                (key, url), True
-            ):
+            if url.startswith(("https://", "http://")) and self._is_news((key, url), True):
                 out.append(Image(url))
 
     def _sources(self, kind: str, key: Any, part: Json, out: list[Event]) -> None:
@@ -215,9 +204,7 @@ class ChatGLMDecoder:
             entries = found.get("metadata_list")
         else:
             extra = found.get("tool_result_extra")
-            entries = (
-                extra.get("search_results") if isinstance(extra, Mapping) else None
-            )
+            entries = extra.get("search_results") if isinstance(extra, Mapping) else None
         results = tuple(
             SearchResult(
                 title=_text(entry.get("title")),
@@ -238,33 +225,21 @@ class ChatGLMDecoder:
         for call in _objects([value] if isinstance(value, Mapping) else value):
             arguments = call.get("arguments")
             if not isinstance(arguments, str):
-                arguments = (
-                    ""
-                    if arguments is None
-                    else json.dumps(arguments, ensure_ascii=False)
-                )
+                arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
             index = self._calls.setdefault((key, len(self._calls)), len(self._calls))
             out.append(
-                ToolCallDelta(
-                    index, _text(call.get("id")), _text(call.get("name")), arguments
-                )
+                ToolCallDelta(index, _text(call.get("id")), _text(call.get("name")), arguments)
             )
 
     # -- the end -------------------------------------------------------------------------------------------
 
     def _withdraw(self, data: Json, out: list[Event]) -> None:
-        out.extend(
-            e
-            for e in (self._text.withdraw(), self._reasoning.withdraw())
-            if e is not None
-        )
+        out.extend(e for e in (self._text.withdraw(), self._reasoning.withdraw()) if e is not None)
         error = data.get("last_error")
         said = _text(error.get("intervene_text")) if isinstance(error, Mapping) else ""
         self._finish("content_filter", "intervene", out, said or None)
 
-    def _finish(
-        self, reason: Any, raw: str, out: list[Event], message: str | None = None
-    ) -> None:
+    def _finish(self, reason: Any, raw: str, out: list[Event], message: str | None = None) -> None:
         self.done = True
         out.append(
             Finish(
@@ -287,11 +262,7 @@ def _failed(data: Json) -> ServerError:
     error = data.get("last_error")
     details = error if isinstance(error, Mapping) else {}
     said = next(
-        (
-            w
-            for w in map(_text, (details.get("message"), details.get("intervene_text")))
-            if w
-        ),
+        (w for w in map(_text, (details.get("message"), details.get("intervene_text"))) if w),
         "no reason told",
     )
     return ServerError(

@@ -52,9 +52,7 @@ def connect(
     """
     end = None if seconds is None else time.monotonic() + seconds
     last: OSError | None = None
-    for family, kind, protocol, _, target in socket.getaddrinfo(
-        *address, type=socket.SOCK_STREAM
-    ):
+    for family, kind, protocol, _, target in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
         sock = socket.socket(family, kind, protocol)
         try:
             for option in options:
@@ -65,11 +63,7 @@ def connect(
             sock.settimeout(_left(end))
         except OSError as error:
             sock.close()
-            if (
-                isinstance(error, TimeoutError)
-                and end is not None
-                and time.monotonic() >= end
-            ):
+            if isinstance(error, TimeoutError) and end is not None and time.monotonic() >= end:
                 raise
             last = error
         else:

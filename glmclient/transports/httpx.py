@@ -127,11 +127,7 @@ class HttpxChannel:
         deadline = self.route.clock() + step.seconds
         size = 0
         try:
-            while (
-                self._response is not None
-                and not self._exhausted
-                and size < step.max_bytes
-            ):
+            while self._response is not None and not self._exhausted and size < step.max_bytes:
                 size += len(await self.read(Read(deadline)))
         except TransportFailure:
             return  # the answer is whole; a connection that breaks after it is merely not used again
@@ -191,13 +187,9 @@ class HttpxChannel:
     def _failure(self, error: BaseException) -> TransportFailure:
         if self._cancelled:
             return TransportFailure("cancelled")
-        kind = next(
-            (kind for kind, types in _KINDS if isinstance(error, types)), "broken"
-        )
+        kind = next((kind for kind, types in _KINDS if isinstance(error, types)), "broken")
         said = str(error)
-        if kind == "connect" and any(
-            isinstance(e, ssl.SSLError) for e in _causes(error)
-        ):
+        if kind == "connect" and any(isinstance(e, ssl.SSLError) for e in _causes(error)):
             kind = "tls"
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
@@ -206,9 +198,7 @@ class HttpxChannel:
         elif kind == "garbage" and "buffer" in said:
             kind = "limit"
         url = self._send.request.url if self._send is not None else ""
-        return TransportFailure(
-            kind, f"{scrubbed(said or type(error).__name__)} ({origin(url)})"
-        )
+        return TransportFailure(kind, f"{scrubbed(said or type(error).__name__)} ({origin(url)})")
 
     def _check(self) -> None:
         if self._cancelled:

@@ -74,21 +74,16 @@ class _Announcing(_Reporting):
         channel: RequestsChannel | None = getattr(_performing, "channel", None)
         if channel is None:
             return super()._new_conn()  # type: ignore[misc, no-any-return]
+        this: Any = self
         address = (self.host.strip("[]"), self.port)
         try:
-            return connect(
-                address, self.timeout, self.socket_options or (), channel.attach_raw
-            )
+            return connect(address, self.timeout, self.socket_options or (), channel.attach_raw)
         except socket.gaierror as error:
-            raise urllib3.exceptions.NameResolutionError(
-                self.host, self, error
-            ) from error  # type: ignore[arg-type]
+            raise urllib3.exceptions.NameResolutionError(self.host, this, error) from error
         except TimeoutError as error:
-            raise urllib3.exceptions.ConnectTimeoutError(
-                self, "no connection in time"
-            ) from error
+            raise urllib3.exceptions.ConnectTimeoutError(self, "no connection in time") from error
         except OSError as error:
-            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+            raise urllib3.exceptions.NewConnectionError(this, str(error)) from error
 
 
 class _Connection(_Announcing, urllib3.connection.HTTPConnection):
@@ -138,9 +133,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = (
-            _socks_pools() if proxy.startswith("socks") else _POOLS
-        )
+        manager.pool_classes_by_scheme = _socks_pools() if proxy.startswith("socks") else _POOLS
         return manager
 
     def build_connection_pool_key_attributes(
@@ -284,11 +277,7 @@ class RequestsChannel:
         deadline = self.route.clock() + step.seconds
         size = 0
         try:
-            while (
-                self._reply is not None
-                and not self._exhausted
-                and size < step.max_bytes
-            ):
+            while self._reply is not None and not self._exhausted and size < step.max_bytes:
                 size += len(self.read(Read(deadline)))
                 if self.route.clock() >= deadline:
                     break
@@ -341,22 +330,14 @@ class RequestsChannel:
             return TransportFailure("cancelled")
         chain = list(_chain(error))
         kind = next(
-            (
-                kind
-                for kind, types in _KINDS
-                if any(isinstance(e, types) for e in chain)
-            ),
+            (kind for kind, types in _KINDS if any(isinstance(e, types) for e in chain)),
             "broken",
         )
         if kind == "timeout" and self._sock is None:
-            kind = (
-                "connect_timeout"  # TLS and proxies talk before the connection is ours
-            )
+            kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
         if kind == "connect_timeout" and self._passed_deadline():
             kind = "timeout"  # the deadline was nearer than the connect limit
-        said = next(
-            (text for e in reversed(chain) if (text := str(e))), type(error).__name__
-        )
+        said = next((text for e in reversed(chain) if (text := str(e))), type(error).__name__)
         return TransportFailure(kind, f"{scrubbed(said)} ({origin(url)})")
 
     def _passed_deadline(self) -> bool:
