@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 
+CHECKER = ("-m", "basedpyright", "--ignoreexternal", "--outputjson", "--verifytypes", "glmclient")
+
+
 def main() -> int:
     """Print the score, and what is missing from it."""
     run = subprocess.run(
-        [sys.executable, "-m", "basedpyright", "--verifytypes", "glmclient"]
-        + ["--ignoreexternal", "--outputjson"],
+        [sys.executable, *CHECKER],
         capture_output=True,
         text=True,
         check=False,

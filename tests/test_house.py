@@ -1,0 +1,466 @@
+"""The rules of the house, read from the source itself and from what a fresh interpreter really loads."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from inspect import getattr_static
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import glmclient
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "glmclient"
+
+PURE = ("core", "providers")
+IO_LIBRARIES = {
+    *("aiohttp", "anyio", "httpcore", "httpx", "requests", "socks", "trio", "urllib3"),
+    *("asyncio", "http", "multiprocessing", "select", "selectors", "signal", "socket", "ssl"),
+    *("subprocess", "threading", "urllib.request"),
+}
+DOORS = {
+    "requests": {"transports/requests.py"},
+    "urllib3": {"transports/requests.py"},
+    "httpx": {"transports/httpx.py"},
+    "httpcore": {"transports/httpx.py"},
+}
+# What `import glmclient` must leave alone.
+LAZY = {
+    *("aiohttp", "anyio", "asyncio", "click", "httpx", "IPython", "msgspec", "prompt_toolkit"),
+    *("pydantic", "requests", "rich", "ssl", "trio", "urllib3"),
+}
+
+# A floor imports its own and those below. What is not named is the roof.
+FLOORS = {
+    **dict.fromkeys(("_version", "events", "errors", "messages", "options"), 0),
+    "core": 1,
+    "providers": 2,
+    "transports": 3,
+    **dict.fromkeys(("configuration", "client", "streams"), 4),
+    **dict.fromkeys(("sync_client", "async_client"), 5),
+}
+ROOF = 6
+
+VAGUE = re.compile(r"_?(utils?|helpers?|misc|common|tools?|stuff|base_utils|lib)")
+LONGEST = 350
+
+# Each pattern is written so that it does not find itself.
+FORBIDDEN = {
+    "unfinished work": r"\b(TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b|Not[I]mplementedError",
+    "hidden from coverage": r"pragma: no[ ]cover",
+    "a path outside the project": r"\.\./[s]hared|/wor[k]/|/roo[t]/|\bAPI\.[m]d\b|ARCHITECTURE\.[m]d",
+    "a package registry": r"py[p]i\.org|python[h]osted|npm[j]s|deb\.[d]ebian",
+    "a ticket": r"(?i)\b[i]ssue #?\d",
+}
+TEXT = {".py", ".md", ".cfg", ".toml", ".in", ".svg", ".rst", ".txt", ".sh", ".ipynb", ""}
+WRITTEN = ("glmclient", "tests", "docs", "examples", "benchmarks", "scripts", ".ci")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: the module that is asked for, absolute, and where."""
+
+    target: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"glmclient/{self.file}:{self.line} imports {self.target}"
+
+    @property
+    def library(self) -> str:
+        return self.target.partition(".")[0]
+
+
+def sources(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    """Yield the parsed files of the package, or of some of its rooms, by their paths in it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not rooms or name.partition("/")[0] in rooms:
+            yield name, parsed(path)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(name: str, tree: ast.Module) -> Iterator[Import]:
+    here = ["glmclient", *Path(name).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                # `from . import x` asks for a module, `from .x import y` for what is in it.
+                yield Import(module if node.module else f"{module}.{alias.name}", name, node.lineno)
+
+
+def all_imports(*rooms: str) -> list[Import]:
+    return [found for name, tree in sources(*rooms) for found in imports(name, tree)]
+
+
+def floor(module: str) -> int:
+    """Return the floor of a module, named as in ``glmclient.core.sse`` or ``core/sse.py``."""
+    parts = module.removeprefix("glmclient.").removesuffix(".py").replace("/", ".").split(".")
+    return FLOORS.get(parts[0], ROOF)
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node.lineno
+
+
+# -- who may import whom ---------------------------------------------------------------------------
+
+
+def test_the_rooms_that_decide_cannot_touch_the_outside() -> None:
+    found = all_imports(*PURE)
+    assert found
+    assert [
+        str(each) for each in found if each.library in IO_LIBRARIES or each.target in IO_LIBRARIES
+    ] == []
+
+
+def test_each_library_has_one_door() -> None:
+    found = all_imports()
+    assert [
+        str(each)
+        for each in found
+        if each.library in DOORS and each.file not in DOORS[each.library]
+    ] == []
+    opened = {each.library: each.file for each in found if each.library in DOORS}
+    assert opened.keys() >= {"requests", "urllib3", "httpx"}
+
+
+def test_imports_go_down_only() -> None:
+    inside = [
+        each
+        for each in all_imports()
+        if each.library == "glmclient" and each.target != "glmclient" and each.file != "__init__.py"
+    ]
+    assert len(inside) > 50
+    assert [str(each) for each in inside if floor(each.target) > floor(each.file)] == []
+
+
+def test_the_clients_do_not_know_each_other() -> None:
+    found = all_imports()
+    for one, other in [("sync_client", "async_client"), ("async_client", "sync_client")]:
+        assert [
+            str(each)
+            for each in found
+            if each.file == f"{one}.py" and each.target == f"glmclient.{other}"
+        ] == []
+    for transport, other in [("requests", "httpx"), ("httpx", "requests")]:
+        assert [
+            str(each)
+            for each in found
+            if each.file == f"transports/{transport}.py"
+            and each.target == f"glmclient.transports.{other}"
+        ] == []
+
+
+def test_the_floors_are_those_of_the_package() -> None:
+    names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert names >= FLOORS.keys()
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that ``code`` loads in a fresh interpreter, beyond what a bare one holds."""
+    report = "import sys, json; print(json.dumps(sorted(sys.modules)))"
+    # A measured or instrumented interpreter loads modules of its own.
+    environment = {key: value for key, value in os.environ.items() if "COV" not in key}
+    held = []
+    for program in (f"{code}\n{report}", report):
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        held.append(set(json.loads(run.stdout)))
+    return held[0] - held[1]
+
+
+def libraries(modules: Iterable[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_the_package_loads_no_library() -> None:
+    loaded = loaded_by("import glmclient")
+    assert "glmclient" in loaded
+    assert libraries(loaded) & LAZY == set()
+
+
+def test_values_and_what_decides_load_no_library() -> None:
+    names = [
+        f"glmclient.{name.removesuffix('.py').replace('/', '.').removesuffix('.__init__')}"
+        for name, _ in sources(*PURE, "events.py", "errors.py", "messages.py", "options.py")
+    ]
+    loaded = loaded_by(f"import {', '.join(names)}")
+    assert loaded >= set(names)
+    assert libraries(loaded) & LAZY == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "without"),
+    [
+        ("from glmclient import SyncClient", {"httpx", "anyio", "asyncio", "trio", "aiohttp"}),
+        ("from glmclient import SyncClient; SyncClient()", {"httpx", "anyio", "asyncio", "rich"}),
+        ("from glmclient import AsyncClient", {"requests", "urllib3", "rich", "click"}),
+        ("import glmclient.testing", LAZY),
+        ("import glmclient.cli", LAZY - {"click"}),
+    ],
+)
+def test_who_uses_one_half_does_not_load_the_other(code: str, without: set[str]) -> None:
+    loaded = loaded_by(code)
+    assert "glmclient" in loaded
+    assert libraries(loaded) & without == set()
+
+
+def test_the_plugin_for_pytest_costs_nothing_until_it_is_used() -> None:
+    loaded = loaded_by("import pytest, glmclient.testing.plugin")
+    assert "glmclient.testing.plugin" in loaded
+    assert {name for name in loaded if name.startswith("glmclient.")} <= {
+        "glmclient._version",
+        "glmclient.testing",
+        "glmclient.testing.plugin",
+    }
+
+
+# -- what the rooms that decide may call -----------------------------------------------------------
+
+_CLOCKS = r"(time\.)?(sleep|time|monotonic|perf_counter)(_ns)?|(datetime\.)*(now|utcnow|today)"
+_CHANCE = (
+    r"random\.(random|randint|randrange|choices?|sample|shuffle|uniform|getrandbits|randbytes|seed)"
+    r"|os\.urandom|secrets\.\w+|uuid\.uuid[14]"
+)
+_OUTSIDE = r"os\.(getenv|environ\..+|open|system)|open|input|print|.*\.(read_text|write_text)"
+IMPURE = re.compile(f"{_CLOCKS}|{_CHANCE}|{_OUTSIDE}")
+
+
+def test_clocks_and_chance_are_handed_in() -> None:
+    assert [
+        f"glmclient/{name}:{line} calls {function}"
+        for name, tree in sources(*PURE, "events.py", "errors.py", "messages.py")
+        for function, line in calls(tree)
+        # `exchange.now()` and the like are the clocks that were handed in.
+        if IMPURE.fullmatch(function) and not function.startswith(("self.", "exchange."))
+    ] == []
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    allowed = {"configuration.py"}
+    assert [
+        f"glmclient/{name}:{node.lineno}"
+        for name, tree in sources()
+        if name not in allowed and not name.startswith(("cli/",))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
+    ] == []
+
+
+# -- shape -----------------------------------------------------------------------------------------
+
+
+def test_files_are_of_one_purpose() -> None:
+    lengths = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for folder in ("glmclient", "examples", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_names_say_what_is_inside() -> None:
+    assert [
+        path.relative_to(ROOT).as_posix()
+        for folder in WRITTEN
+        for path in (ROOT / folder).rglob("*")
+        if (path.suffix == ".py" or path.is_dir()) and VAGUE.fullmatch(path.stem)
+    ] == []
+
+
+def test_no_error_is_swallowed_whole() -> None:
+    def swallows(handler: ast.ExceptHandler) -> bool:
+        broad = handler.type is None or ast.unparse(handler.type) in ("Exception", "BaseException")
+        return broad and all(isinstance(each, (ast.Pass, ast.Continue)) for each in handler.body)
+
+    assert [
+        f"glmclient/{name}:{node.lineno}"
+        for name, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler) and swallows(node)
+    ] == []
+
+
+def written_files() -> Iterator[Path]:
+    made = {"_build", "__pycache__", "results"}
+    for folder in WRITTEN:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix in TEXT and not made.intersection(path.parts):
+                yield path
+    yield from (path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix in TEXT)
+
+
+def test_the_project_speaks_of_itself_alone() -> None:
+    patterns = {what: re.compile(pattern) for what, pattern in FORBIDDEN.items()}
+    found = []
+    for path in written_files():
+        if path.name.startswith(".coverage"):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found += [
+                f"{path.relative_to(ROOT).as_posix()}:{number}: {what}: {match.group()}"
+                for what, pattern in patterns.items()
+                if (match := pattern.search(line))
+            ]
+    assert found == []
+
+
+def test_every_test_asserts() -> None:
+    def asserts(test: ast.AST) -> bool:
+        names = {
+            node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+            for node in ast.walk(test)
+        }
+        return any(isinstance(node, ast.Assert) for node in ast.walk(test)) or any(
+            name in ("raises", "warns", "fail") or name.startswith(("assert", "check", "expect"))
+            for name in names
+        )
+
+    tests = [
+        (path, node)
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(parsed(path))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.name.startswith("test_")
+    ]
+    assert len(tests) > 50
+    assert [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
+        for path, node in tests
+        if not asserts(node)
+    ] == []
+
+
+# -- what is public --------------------------------------------------------------------------------
+
+CONTRACT = {
+    *("SyncClient", "AsyncClient", "Stream", "AsyncStream"),
+    *("TextDelta", "ReasoningDelta", "TextReplace", "ToolCallDelta", "Finish", "Unknown"),
+    *("Usage", "Reply", "Timeout", "RetryPolicy"),
+    *("GLMError", "ConfigurationError", "APIConnectionError", "APITimeoutError", "APIStatusError"),
+    *("BadRequestError", "AuthenticationError", "PermissionDeniedError", "NotFoundError"),
+    *("RateLimitError", "QuotaExceededError", "ServiceBlockedError", "ServerError"),
+    *("ProtocolError", "LimitExceeded", "StreamInterrupted", "StreamMisuse"),
+}
+
+
+def test_the_contract_is_exported() -> None:
+    assert set(glmclient.__all__) >= CONTRACT
+    assert glmclient.__all__ == sorted(set(glmclient.__all__))
+
+
+def test_what_is_exported_is_what_is_public() -> None:
+    for name in glmclient.__all__:
+        assert getattr(glmclient, name) is not None, name
+    public = {
+        name
+        for name, value in vars(glmclient).items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and name not in ("annotations", "TYPE_CHECKING")
+    }
+    assert public == set(glmclient.__all__) - {"__version__"}
+    assert set(dir(glmclient)) >= set(glmclient.__all__)
+
+
+def test_checkers_and_the_interpreter_see_the_same_names() -> None:
+    tree = parsed(PACKAGE / "__init__.py")
+    seen = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    assert seen == set(glmclient.__all__)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Client'"):
+        glmclient.Client  # type: ignore[attr-defined]  # noqa: B018 - asked for its error
+
+
+def test_every_module_exports_only_what_it_has() -> None:
+    checked = 0
+    for name, tree in sources():
+        bound = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        }
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                bound.add(node.name)
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                bound.update(each.id for each in targets if isinstance(each, ast.Name))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                checked += 1
+                assert set(ast.literal_eval(node.value)) <= bound, name
+    assert checked > 15
+
+
+def test_what_is_public_is_described() -> None:
+    silent = []
+    for name in glmclient.__all__:
+        value = getattr(glmclient, name)
+        if not isinstance(value, type):
+            continue
+        if not value.__doc__:
+            silent.append(name)
+        for attribute in (each for each in dir(value) if not each.startswith("_")):
+            member = getattr_static(value, attribute)
+            described = isinstance(member, (property, staticmethod, classmethod)) or callable(
+                member
+            )
+            owner = next(each for each in value.__mro__ if attribute in vars(each))
+            if described and owner.__module__.startswith("glmclient") and not member.__doc__:
+                silent.append(f"{name}.{attribute}")
+    assert silent == []
+
+
+def test_no_public_signature_names_a_type_of_a_library() -> None:
+    hidden = re.compile(r"\b(requests|urllib3|httpx|anyio|trio)\.")
+    found = []
+    for name in glmclient.__all__:
+        value = getattr(glmclient, name)
+        if isinstance(value, type):
+            for attribute, member in vars(value).items():
+                notes = getattr(member, "__annotations__", {})
+                found += [
+                    f"{name}.{attribute}: {note}"
+                    for note in notes.values()
+                    if hidden.search(str(note))
+                ]
+    assert found == []
