@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
@@ -107,7 +108,9 @@ def _readers() -> dict[str, Callable[[Simulator, _Shown], None]]:
 
 
 def _run(run: Callable[..., None], sim: Simulator, shown: _Shown) -> None:
-    run(_stream_async, sim, shown)
+    # In a thread of its own, because this one may have a loop running already, as in a notebook.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run, _stream_async, sim, shown).result()
 
 
 def _say(out: TextIO, text: str) -> None:

@@ -23,6 +23,7 @@ from .http import (
     SimulatedRequest,
     SimulatedResponse,
     Wait,
+    close_body,
 )
 
 __all__ = ["Connection", "Owner"]
@@ -166,9 +167,7 @@ class Connection(BaseHTTPRequestHandler):
                 else:
                     self._perform(item)
         finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            close_body(body)
         if framing == "chunked":
             self._send(b"0\r\n\r\n")
 
@@ -254,7 +253,5 @@ def _compressed(body: Iterable[BodyItem]) -> Iterator[BodyItem]:
             else:
                 yield item
     finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
+        close_body(body)
     yield compressor.flush()

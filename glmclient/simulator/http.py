@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -20,6 +20,7 @@ __all__ = [
     "SimulatedRequest",
     "SimulatedResponse",
     "Wait",
+    "close_body",
 ]
 
 
@@ -136,3 +137,9 @@ class Service(Protocol):
 
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
         """Answer ``request``. What it raises is kept on the server, and the client gets a 500."""
+
+
+def close_body(body: Iterable[BodyItem]) -> None:
+    """Close a body that is a generator, so that its ``finally`` runs now; others have nothing to close."""
+    if isinstance(body, Generator):
+        body.close()

@@ -121,7 +121,7 @@ class LoopbackServer:
             return len(self._connections)
 
     def wait_for(self, happened: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``happened()``; it is asked again at every request, disconnect and closed connection.
+        """Wait until ``happened()``; it is asked again whenever something happens.
 
         Returns:
             Whether it happened within ``timeout`` seconds.
@@ -176,6 +176,7 @@ class LoopbackServer:
         )
         with self._changed:
             self._connections[number] = (connection, thread)
+            self._changed.notify_all()
         thread.start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ConfigurationError
-from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse
+from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse, close_body
 from .script import Answers, ScriptLike
 from .server import LoopbackServer
 from .services import Services
@@ -266,13 +266,11 @@ def _is_stream(response: SimulatedResponse) -> bool:
     )
 
 
-def _delayed(body: Iterable[BodyItem], delay: float) -> Iterator[BodyItem]:
+def _delayed(body: Iterable[BodyItem], delay: float) -> Generator[BodyItem, None, None]:
     try:
         for item in body:
             if isinstance(item, bytes):
                 yield Pause(delay)
             yield item
     finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
+        close_body(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import io
 import itertools
@@ -9,6 +10,8 @@ import itertools
 import pytest
 
 from glmclient import demo
+from glmclient.errors import ServerError
+from glmclient.events import ReasoningDelta, TextDelta, TextReplace
 from glmclient.simulator.services import SHOWN
 
 
@@ -24,6 +27,13 @@ def test_it_shows_the_answer_of_each_service_through_each_client() -> None:
     assert "12 characters" in shown
     assert "WRONG" not in shown
     assert shown.endswith("Every client read exactly what was said: 12 characters.\n")
+
+
+def test_it_runs_where_a_loop_is_running_already() -> None:
+    async def in_a_loop() -> int:
+        return demo.main(io.StringIO(), answer="a", delay=0)
+
+    assert asyncio.run(in_a_loop()) == 0
 
 
 def test_it_does_without_trio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,10 +58,9 @@ def test_it_measures_with_its_clock() -> None:
 
 
 def test_it_shows_a_rewrite() -> None:
-    from glmclient.events import TextDelta, TextReplace
-
     out = io.StringIO()
     shown = demo._Shown(out, lambda: 0.0)
+    shown.show(ReasoningDelta("hm"))
     shown.show(TextDelta("ab"))
     shown.show(TextReplace(1, "c"))
     assert shown.text == "ac"
@@ -74,8 +83,6 @@ def test_it_fails_if_another_text_arrives(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_fails_if_a_client_does() -> None:
-    from glmclient.errors import ServerError
-
     def read() -> None:
         raise ServerError("no answer")
 

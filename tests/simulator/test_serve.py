@@ -75,6 +75,26 @@ def test_ctrl_c_ends_it() -> None:
         assert f'SyncClient("{name}", base_url="http://127.0.0.1:' in shown
 
 
+class Interrupted(threading.Event):
+    """What Ctrl-C does to whoever waits."""
+
+    def is_set(self) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_is_an_end_and_no_error() -> None:
+    screen = io.StringIO()
+    serve("a", provider=["chatglm", "zai"], out=screen, end=Interrupted())
+    assert screen.getvalue().endswith('/services/zai")\n\n\n')
+
+
+def test_it_says_it_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    end = threading.Event()
+    end.set()
+    serve(end=end)
+    assert capsys.readouterr().err.startswith("Simulator(chatglm")
+
+
 def test_wrong_arguments_are_told() -> None:
     with pytest.raises(ConfigurationError, match="from 0 to 65535"):
         serve(port=99999, out=io.StringIO())

@@ -186,10 +186,10 @@ def test_a_request_that_cannot_be_served_is_refused_and_not_recorded(
 
 
 def test_a_client_that_leaves_in_its_request_is_no_request() -> None:
-    with serving(SimulatedResponse()) as server:
-        with Peer(server.url) as peer:
-            peer.send(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
-        assert server.wait_for(lambda: server.open_connections == 0, SECONDS)
+    with serving(SimulatedResponse()) as server, Peer(server.url) as peer:
+        peer.send(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+        peer.socket.shutdown(socket.SHUT_WR)
+        assert peer.rest() == b""
         assert (server.requests, server.disconnects, server.failures) == ((), (), ())
 
 
@@ -199,6 +199,7 @@ def test_a_client_that_resets_in_its_request_is_no_failure(
     with serving(SimulatedResponse()) as server:
         with Peer(server.url) as peer:
             peer.send(b"POST / HTTP/1.1\r\n")
+            assert server.wait_for(lambda: server.open_connections == 1, SECONDS)
             peer.reset()
         assert server.wait_for(lambda: server.open_connections == 0, SECONDS)
         assert (server.requests, server.failures) == ((), ())

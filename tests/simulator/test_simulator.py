@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from glmclient.errors import (
 from glmclient.events import Finish, ReasoningDelta, TextDelta, TextReplace
 from glmclient.simulator import (
     PROVIDERS,
+    BodyItem,
     Cut,
     EndBody,
     Open,
@@ -40,6 +42,7 @@ from glmclient.simulator import (
     Wait,
 )
 from glmclient.simulator.chatglm import PATH
+from glmclient.simulator.simulator import _delayed
 
 from .peer import SECONDS, Peer
 
@@ -203,6 +206,27 @@ def test_an_answer_can_break_before_any_event(steps: Any) -> None:
     with Simulator(steps) as sim, sim.client(retry=None) as client:
         with pytest.raises(APIConnectionError):
             client.chat("q")
+
+
+def test_a_delay_comes_before_each_event_and_stands_beside_pauses() -> None:
+    def body() -> Generator[BodyItem, None, None]:
+        try:
+            yield b"a"
+            yield Pause(7)
+            yield b"b"
+        finally:
+            closed.append(True)
+
+    closed: list[bool] = []
+    delayed = _delayed(body(), 0.5)
+    assert list(delayed) == [Pause(0.5), b"a", Pause(7), Pause(0.5), b"b"]
+    assert closed == [True]
+    assert list(_delayed([b"a"], 0.5)) == [Pause(0.5), b"a"]
+    leaving = _delayed(body(), 0.5)
+    next(leaving)
+    next(leaving)
+    leaving.close()
+    assert closed == [True, True]
 
 
 def test_the_head_can_be_sent_ahead() -> None:
