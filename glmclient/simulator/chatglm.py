@@ -76,7 +76,7 @@ def encoded(steps: tuple[Step, ...], layout: Layout) -> Iterator[BodyItem]:
         if not begun:
             begun = True
             yield parts.frame()
-        held_back = layout.last_in_finish and isinstance(following, Finish)
+        held_back = layout.last_in_finish and following == finish and finish.reason == "stop"
         frames = _saying(parts, step, layout)
         yield from frames[:-1] if held_back and isinstance(step, TextDelta) else frames
 

@@ -192,7 +192,7 @@ any_layout = st.sampled_from(layouts())
 
 
 @given(answers(), any_layout, st.lists(st.integers(0, 20_000), max_size=40))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=500)
 def test_any_events_come_back_however_they_are_cut(
     events: list[Event], layout: Layout, cuts: list[int]
 ) -> None:
@@ -221,7 +221,7 @@ def state(events: Iterable[Event]) -> dict[Any, Any]:
 
 
 @given(answers(), st.sampled_from(["snapshot", "increments"]))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_every_event_is_told_when_it_is_said(events: list[Event], mode: Any) -> None:
     for count in range(len(events)):
         said: Sequence[Step] = [*events[:count], EndBody()]
@@ -230,7 +230,7 @@ def test_every_event_is_told_when_it_is_said(events: list[Event], mode: Any) -> 
 
 
 @given(answers(), any_layout)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=500)
 def test_a_client_that_finds_out_the_mode_ends_with_the_same_answer(
     events: list[Event], layout: Layout
 ) -> None:
