@@ -42,9 +42,9 @@ LAZY = {
 
 # A floor imports its own and those below. What is not named is the roof.
 FLOORS = {
-    **dict.fromkeys(("_version", "events", "errors", "messages", "options"), 0),
+    **dict.fromkeys(("_version", "events", "errors", "messages"), 0),
     "core": 1,
-    "providers": 2,
+    **dict.fromkeys(("providers", "options"), 2),
     "transports": 3,
     **dict.fromkeys(("configuration", "client", "streams"), 4),
     **dict.fromkeys(("sync_client", "async_client"), 5),
