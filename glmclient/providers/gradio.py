@@ -35,7 +35,7 @@ from ..messages import Messages, checked_messages
 from .base import Capabilities, Chat, Provider, check_options
 from .gradio_page import ChatFunction, Page
 from .gradio_question import Question, Service
-from .gradio_refusals import refusal
+from .gradio_refusals import misanswer, refusal
 from .gradio_stream import SessionDecoder
 
 __all__ = ["Gradio"]
@@ -44,7 +44,9 @@ _OPTIONS = ("continuation", "fn_index", "include_status", "include_unknown", "tr
 _OUTDATED = frozenset({404, 422, 500})
 """What a join gets whose prefix, fields or fn_index the service does not have (§2)."""
 
-_COOKIE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e\"]*)")
+_COOKIE = re.compile(
+    r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e\"]*)"
+)
 _GONE = re.compile(r";\s*max-age\s*=\s*(?:0+|-\d+)\s*(?:;|$)", re.IGNORECASE)
 _SHOWN = 2000
 
@@ -165,10 +167,10 @@ class Gradio(Provider):
         body = yield from self._object(head, exchange, "/config")
         config = load_object(body)
         if config is None:
-            raise refusal(head, body, exchange.now(), "/config")
+            raise misanswer(head, body, exchange.now(), "/config")
         if config.get("auth_required") is True:
             # Some versions say with a 200 that a login is needed (§1).
-            raise refusal(replace(head, status=401), body, exchange.now(), "/config")
+            raise refusal(replace(head, status=401), b"", exchange.now(), "/config")
         try:
             page = Page.parse(config, _cookies(head, {}))
         except ProtocolError as error:
@@ -231,11 +233,14 @@ class Gradio(Provider):
         answer = load_object(body)
         event_id = answer.get("event_id") if answer is not None else None
         if not isinstance(event_id, str):
-            raise refusal(head, body, exchange.now(), path)
-        page = replace(call.page, cookies=_cookies(head, call.page.cookies))
-        if self._page is call.page:
-            self._page = page
-        return replace(call, page=page), event_id
+            raise misanswer(head, body, exchange.now(), path)
+        cookies = _cookies(head, call.page.cookies)
+        if cookies != call.page.cookies:
+            page = replace(call.page, cookies=cookies)
+            if self._page is call.page:
+                self._page = page
+            call = replace(call, page=page)
+        return call, event_id
 
     def _read(self, call: _Call, decoder: SessionDecoder, exchange: Exchange) -> Flow[None]:
         path = f"{call.page.prefix}/queue/data"
@@ -248,7 +253,7 @@ class Gradio(Provider):
         head = yield from exchange.send(request)
         if head.status != 200 or head.content_type != "text/event-stream":
             body = yield from exchange.refused(head)
-            raise refusal(head, body, exchange.now(), path)
+            raise (refusal if head.status != 200 else misanswer)(head, body, exchange.now(), path)
         yield from exchange.stream(head, decoder)
 
     def _object(self, head: Head, exchange: Exchange, step: str) -> Flow[bytes]:

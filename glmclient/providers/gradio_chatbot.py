@@ -33,9 +33,7 @@ def encode_history(turns: Sequence[Turn], format: Format) -> list[Any]:
     if format == "messages":
         return [{"role": role, "content": text} for role, text in turns]
     if format == "parts":
-        return [
-            {"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns
-        ]
+        return [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
     pairs: list[list[Any]] = []
     for role, text in turns:
         said = {"text": text, "files": []} if format == "objects" else text
@@ -93,7 +91,8 @@ def _text(said: Any) -> tuple[Path | None, str]:
         return None, ""
     found: list[tuple[Path, str]] = []
     for index, part in enumerate(said):
-        path, text = _text(part) if not isinstance(part, list) else (None, "")
+        # A bare string in a list is a file's name, not something that was said.
+        path, text = _text(part) if isinstance(part, dict) else (None, "")
         if path is not None:
             found.append(([index, *path], text))
     return (found[-1][0], "\n".join(text for _, text in found)) if found else (None, "")

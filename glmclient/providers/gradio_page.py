@@ -20,6 +20,7 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
 
 _SHOWN_FUNCTIONS = 20
 _SHOWN_WORD = 200
+_SHOWN_SIGNATURE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class _Dependency:
     def signature(self) -> str:
         inputs = ", ".join(component.type for component in self.inputs)
         outputs = ", ".join(component.type for component in self.outputs)
-        return f"{self.name or 'unnamed'} (fn_index {self.index}): ({inputs}) -> ({outputs})"
+        shown = f"{self.name or 'unnamed'} (fn_index {self.index}): ({inputs}) -> ({outputs})"
+        return shown[:_SHOWN_SIGNATURE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +209,7 @@ def _trigger(targets: Any) -> int | None:
     return None
 
 
-def _chat_function(
-    dependency: _Dependency, trigger_id: int | None, version: str
-) -> ChatFunction:
+def _chat_function(dependency: _Dependency, trigger_id: int | None, version: str) -> ChatFunction:
     inputs, outputs = dependency.inputs, dependency.outputs
     chatbots, answers = _positions(inputs, _is_chatbot), _positions(outputs, _is_chatbot)
     texts = _positions(inputs, _is_textbox)
@@ -218,7 +218,8 @@ def _chat_function(
             "the page's chat function has another signature than a chat of this shape, which takes the question, "
             "a chatbot, the system message (two textboxes) and one choice, and gives one chatbot. "
             f"Found: {dependency.signature()}, Gradio {version}. The page may have changed: name the right "
-            "function by Gradio(function=...) or fn_index=, or use another service."
+            "function by Gradio(function=...) or fn_index=, or use another service.",
+            frame=dependency.signature(),
         )
     return ChatFunction(
         dependency.index,

@@ -5,23 +5,28 @@ from __future__ import annotations
 import ast
 import html
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..core.http import Head, load_object, origin
-from ..core.retry import parse_retry_after, retryable_status
+from ..core.http import Head, load_object
+from ..core.refusals import BODY_SHOWN, class_for_status, is_html, shown_html
+from ..core.refusals import refusal as core_refusal
 from ..errors import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    GLMError,
     NotFoundError,
     PermissionDeniedError,
+    ProtocolError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
     ServiceBlockedError,
 )
 
-__all__ = ["app_failure", "plain_words", "refusal", "session_failure"]
+__all__ = ["app_failure", "misanswer", "plain_words", "refusal", "session_failure"]
 
 _QUOTA = re.compile(
     r"exceeded your (?:\w+ ){0,3}quota|quota exceeded|insufficient.?quota|AllocationQuota|Arrearage",
@@ -36,6 +41,9 @@ _INPUT = re.compile(
 _RETRY_IN = re.compile(
     r"(?:retry|try again) in (?:(\d{1,4}) days?, )?(\d{1,4}):(\d\d):(\d\d)", re.IGNORECASE
 )
+_ESCAPE = r"\\(?:[\\'\"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})"
+_PLAIN = r"\\\x00-\x1f\ud800-\udfff"
+_REPR = re.compile(rf"'(?:[^'{_PLAIN}]|{_ESCAPE})*'|\"(?:[^\"{_PLAIN}]|{_ESCAPE})*\"")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
@@ -47,25 +55,24 @@ _STAGE_WORDS = (
     (re.compile(r"space is in error", re.IGNORECASE), "RUNTIME_ERROR"),
 )
 _STARTING = {
-    "SLEEPING": "is asleep, and this request wakes it; try again in a minute",
-    "BUILDING": "is being built; try again in some minutes",
-    "RUNNING_BUILDING": "is being rebuilt; try again in some minutes",
-    "APP_STARTING": "is starting; try again in a minute",
-    "RUNNING_APP_STARTING": "is restarting; try again in a minute",
+    "SLEEPING": ("is asleep", "This request wakes it: try again in a minute."),
+    "BUILDING": ("is being built", "Try again in some minutes."),
+    "RUNNING_BUILDING": ("is being rebuilt", "Try again in some minutes."),
+    "APP_STARTING": ("is starting", "Try again in a minute."),
+    "RUNNING_APP_STARTING": ("is restarting", "Try again in a minute."),
 }
 _DOWN = {
-    "PAUSED": "was paused by its owner, who alone can start it; use another service",
-    "STOPPED": "was stopped by its owner, who alone can start it; use another service",
-    "RUNTIME_ERROR": "crashed, and its owner must repair it; use another service",
-    "BUILD_ERROR": "could not be built, and its owner must repair it; use another service",
-    "CONFIG_ERROR": "is set up wrongly, and its owner must repair it; use another service",
-    "NO_APP_FILE": "has no app, and its owner must repair it; use another service",
+    "PAUSED": "was paused by its owner, who alone can start it",
+    "STOPPED": "was stopped by its owner, who alone can start it",
+    "RUNTIME_ERROR": "crashed, and its owner must repair it",
+    "BUILD_ERROR": "could not be built, and its owner must repair it",
+    "CONFIG_ERROR": "is set up wrongly, and its owner must repair it",
+    "NO_APP_FILE": "has no app, and its owner must repair it",
 }
 _GATE = re.compile(r"just a moment|captcha|challenge|cf-chl|log ?in|sign ?in", re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]*>([^<]{1,200})</title>", re.IGNORECASE)
 
 _SHOWN = 500
-_LOOKED_AT = 65536
+_REFUSING = ("detail", "error")
 
 _ADVICE: dict[type[APIStatusError], str] = {
     AuthenticationError: (
@@ -75,10 +82,9 @@ _ADVICE: dict[type[APIStatusError], str] = {
     PermissionDeniedError: "Give api_key= with a Hugging Face token that may use this Space.",
     NotFoundError: "Check base_url; a private Space looks like this too without a token.",
     BadRequestError: "The page may have changed; it is asked for again with the next question.",
+    QuotaExceededError: "Wait until it is renewed, or give api_key= with a token that has some left.",
     RateLimitError: "Try again later, or send fewer questions at once.",
-    QuotaExceededError: "Wait until it is renewed, or give api_key= with a token that has quota left.",
     ServerError: "Try again; if it stays so, the service is down or has changed.",
-    ServiceBlockedError: "Open base_url in a browser and see what stands there.",
 }
 
 
@@ -92,15 +98,30 @@ def refusal(head: Head, body: bytes, now: float, step: str) -> APIStatusError:
         step: the path that was asked for, to be shown.
     """
     text = body.decode("utf-8", "replace")
-    kind, reason, code, retryable, advice = _judged(head, text)
-    return kind(
-        f"{step} was refused (HTTP {head.status}): {_sentence(reason)} {advice or _ADVICE[kind]}",
-        status_code=head.status,
-        code=code,
-        reason=reason,
+    said = _page_says(head, text) if is_html(head.content_type, text) else _app_says(head, text)
+    return core_refusal(
+        f"the Gradio service at {step}",
+        head,
+        reason=said.reason,
         body=text,
-        retry_after=_wait(head, reason, now),
-        retryable=retryable,
+        now=now,
+        kind=said.kind,
+        code=said.code,
+        advice=said.advice or (_ADVICE.get(said.kind) if said.kind is not None else None),
+        retryable=said.retryable,
+        retry_after=_wait(said.reason),
+    )
+
+
+def misanswer(head: Head, body: bytes, now: float, step: str) -> GLMError:
+    """Return the error for a 200 that does not hold what ``step`` promises: a page, a refusal, or anything else."""
+    text = body.decode("utf-8", "replace")
+    answer = load_object(body)
+    if is_html(head.content_type, text) or (answer and not answer.keys().isdisjoint(_REFUSING)):
+        return refusal(head, body, now, step)
+    return ProtocolError(
+        f"the answer of {step} is not what Gradio promises there: {text[:200]!r}. Check base_url.",
+        frame=text[:BODY_SHOWN],
     )
 
 
@@ -125,13 +146,13 @@ def app_failure(output: Any, title: Any, body: str) -> APIStatusError:
             body=body,
             retryable=True,
         )
-    kind, retryable = _kind_of_words(f"{heading} {words}", ServerError, True)
+    kind, retryable = _kind_of_words(f"{heading} {words}") or (ServerError, True)
     return kind(
-        f"the service's app reports: {_sentence(words)} {_ADVICE[kind]}",
+        f"the service's app reports: {words.rstrip('.')}. {_ADVICE[kind]}",
         status_code=200,
         reason=words,
         body=body,
-        retry_after=_wait(None, words, 0.0),
+        retry_after=_wait(words),
         retryable=retryable,
     )
 
@@ -147,7 +168,7 @@ def session_failure(message: Any, lost: bool, body: str) -> APIStatusError:
     words = plain_words(message) if isinstance(message, str) else ""
     what = "lost the session" if lost else "gave up"
     return ServerError(
-        f"the service {what}: {_sentence(words or 'it does not say why')} Try again.",
+        f"the service {what}: {words.rstrip('.') or 'it does not say why'}. Try again.",
         status_code=200,
         reason=words or f"the service {what}",
         body=body,
@@ -158,46 +179,57 @@ def session_failure(message: Any, lost: bool, body: str) -> APIStatusError:
 def plain_words(text: str) -> str:
     """Return an app's words without the quotes of a ``repr`` (4.x) and without HTML."""
     text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        try:
-            unquoted = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            unquoted = None  # words that only look so: 'a' is not 'b'
-        text = unquoted if isinstance(unquoted, str) else text
+    if _REPR.fullmatch(text):  # not words that only look so: 'a' is not 'b'
+        text = ast.literal_eval(text)
     return html.unescape(_TAG.sub("", _BREAK.sub("\n", text))).strip()
 
 
-_Judged = tuple[type[APIStatusError], str, "str | None", bool, str]
-"""The class, the service's words, its code, whether to try again, and what to do if not the usual."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a refusal says; ``None`` leaves it to the HTTP status."""
+
+    reason: str
+    kind: type[APIStatusError] | None = None
+    code: str | None = None
+    advice: str | None = None
+    retryable: bool | None = None
 
 
-def _judged(head: Head, text: str) -> _Judged:
-    if 300 <= head.status < 400:
-        there = origin(head.headers.get("location", ""))
-        reason = f"it sends visitors to {there}" if there != "://" else "it sends visitors elsewhere"
-        return ServiceBlockedError, reason, None, False, ""
-    if text.lstrip("\ufeff \t\r\n").startswith("<"):
-        return _judged_page(head.status, text[:_LOOKED_AT])
-    reason = plain_words(_detail(text)) or "no reason was given"
-    kind, retryable = _kind_of_status(head.status)
-    if kind is not AuthenticationError:
-        kind, retryable = _kind_of_words(reason, kind, retryable)
-    return kind, reason[:_SHOWN], None, retryable, ""
+def _app_says(head: Head, text: str) -> _Said:
+    """Read what Gradio itself says: JSON, or plain text (§2)."""
+    kind = class_for_status(head.status) if head.status >= 300 else ServerError
+    answer = load_object(text)
+    if answer is None:
+        lines = text.strip().splitlines() or [""]
+        # Of a traceback, which 5.x sends, the last line says what happened.
+        return _Said(
+            (lines[-1] if lines[0].startswith("Traceback") else text.strip())[:_SHOWN], kind
+        )
+    reason = plain_words(_detail(answer) or text)[:_SHOWN]
+    of_words = None if kind is AuthenticationError else _kind_of_words(reason)
+    return _Said(reason, of_words[0], retryable=of_words[1]) if of_words else _Said(reason, kind)
 
 
-def _judged_page(status: int, text: str) -> _Judged:
-    """Judge a page of HTML: it is the edge that speaks, not the app."""
-    title = _TITLE.search(text)
-    words = (" ".join(html.unescape(title[1]).split()) if title else "") or "a web page"
-    stage = _stage(text)
-    if status != 429 and stage in _STARTING:
-        return ServiceBlockedError, f"the Space {_STARTING[stage]}", stage, True, " "
-    if status != 429 and stage in _DOWN:
-        return ServiceBlockedError, f"the Space {_DOWN[stage]}", stage, False, " "
-    if status in (200, 403) or (status >= 500 and _GATE.search(text)):
-        return ServiceBlockedError, f"a web page stands in the way: {words}", None, False, ""
-    kind, retryable = _kind_of_status(status)
-    return kind, words, None, retryable, ""
+def _page_says(head: Head, text: str) -> _Said:
+    """Read a page of HTML: it is the edge that speaks, not the app."""
+    stage = "" if head.status == 429 else _stage(text)
+    if stage in _STARTING:
+        return _Said(
+            f"the Space {_STARTING[stage][0]}",
+            ServiceBlockedError,
+            stage,
+            _STARTING[stage][1],
+            True,
+        )
+    if stage in _DOWN:
+        return _Said(
+            f"the Space {_DOWN[stage]}", ServiceBlockedError, stage, "Use another service.", False
+        )
+    words = shown_html(text)
+    gate = head.status in (200, 403) or (head.status >= 500 and _GATE.search(text))
+    if gate:
+        return _Said(f"a web page stands in the way: {words}", ServiceBlockedError, retryable=False)
+    return _Said(words, class_for_status(head.status))
 
 
 def _stage(text: str) -> str:
@@ -207,56 +239,30 @@ def _stage(text: str) -> str:
     return next((stage for words, stage in _STAGE_WORDS if words.search(text)), "")
 
 
-def _kind_of_status(status: int) -> tuple[type[APIStatusError], bool]:
-    by_status: dict[int, type[APIStatusError]] = {
-        401: AuthenticationError,
-        402: QuotaExceededError,
-        403: PermissionDeniedError,
-        404: NotFoundError,
-        429: RateLimitError,
-    }
-    other = BadRequestError if 400 <= status < 500 else ServerError
-    return by_status.get(status, other), retryable_status(status)
-
-
-def _kind_of_words(
-    words: str, otherwise: type[APIStatusError], retryable: bool
-) -> tuple[type[APIStatusError], bool]:
+def _kind_of_words(words: str) -> tuple[type[APIStatusError], bool] | None:
+    """Return the class that an app's words name, and whether to try again."""
     if _QUOTA.search(words):
         return QuotaExceededError, False
     if _RATE.search(words):
         return RateLimitError, True
-    if _INPUT.search(words):
-        return BadRequestError, False
-    return otherwise, retryable
+    return (BadRequestError, False) if _INPUT.search(words) else None
 
 
-def _detail(text: str) -> str:
-    """Return the words of a refusal: FastAPI's ``detail`` in its three shapes, ``error``, or plain text (§2)."""
-    answer = load_object(text)
-    if answer is None:
-        return text.strip()[:_SHOWN]
-    said = answer.get("detail", answer.get("error", answer.get("message")))
+def _detail(answer: Mapping[str, Any]) -> str:
+    """Return the words of a refusal: FastAPI's ``detail`` in its three shapes, or an ``error`` (§2)."""
+    said = answer.get("detail", answer.get("error"))
     if isinstance(said, dict):
-        said = said.get("error") or said.get("message")
+        said = said.get("error")
     if isinstance(said, list):
         parts = [each.get("msg") or each.get("message") for each in said if isinstance(each, dict)]
         said = "; ".join(part for part in parts if isinstance(part, str))
-    return said if isinstance(said, str) else text.strip()[:_SHOWN]
+    return said if isinstance(said, str) else ""
 
 
-def _wait(head: Head | None, words: str, now: float) -> float | None:
-    """Return the seconds to wait that a header or the words tell (§5)."""
-    if head is not None:
-        told = parse_retry_after(head.headers.get("retry-after"), now)
-        if told is not None:
-            return told
+def _wait(words: str) -> float | None:
+    """Return the seconds to wait that the words tell (§5)."""
     found = _RETRY_IN.search(words)
     if not found:
         return None
     days, hours, minutes, seconds = (int(group or 0) for group in found.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-
-
-def _sentence(text: str) -> str:
-    return text if text[-1] in ".!?。！？" else f"{text}."

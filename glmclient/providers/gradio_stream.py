@@ -176,7 +176,11 @@ def _status(message: Mapping[str, Any]) -> list[Event]:
         level = _word(message.get("level")) or "info"
         return [Notice(words, level, _word(message.get("title")))] if words else []
     items = message.get("progress_data")
-    told = [_progress(item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    told = (
+        [_progress(item) for item in items if isinstance(item, dict)]
+        if isinstance(items, list)
+        else []
+    )
     return [Notice(words, "progress") for words in told if words]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -33,8 +34,10 @@ FAILED: dict[str, tuple[type[GLMError], str, str]] = {
     ),
     "4.44.1-ms_quota": (
         QuotaExceededError,
-        "You have exceeded your GPU quota (60s requested vs. 12s left). "
-        "Create a free account to get more usage quota.",
+        (
+            "You have exceeded your GPU quota (60s requested vs. 12s left). "
+            "Create a free account to get more usage quota."
+        ),
         "Hello! Streaming works like this: the server keeps the whole answer and",
     ),
     "5.50.0-msg_err_gr": (
@@ -52,14 +55,18 @@ FAILED: dict[str, tuple[type[GLMError], str, str]] = {
 CUT = {"4.44.1-ms_server_sigkill": "s0 s1 s2 s3 s4 s5 s6 s7 s8 s9"}
 OF_TWO_EVENTS = {
     "4.44.1-ms_multiplex": [
-        "Hello! Streaming works like this: the server keeps the whole answer and sends only what was "
-        "added since the previous message. That is cheap, and easy to get wrong.",
+        (
+            "Hello! Streaming works like this: the server keeps the whole answer and sends only what was "
+            "added since the previous message. That is cheap, and easy to get wrong."
+        ),
         "你好！我是一个测试助手。流式传输时，服务器只发送新增的部分，而不是完整的答案。请注意：第一条消息是完整的。",
     ]
 }
 
 
-def replayed(recording: Recording, chunks: list[bytes], event_id: str = "", **known: object) -> Outcome:
+def replayed(
+    recording: Recording, chunks: list[bytes], event_id: str = "", **known: object
+) -> Outcome:
     event_id = event_id or next(iter(recording.event_ids), "none")
     return decoded(chunks, decoder_for(event_id, diffs=recording.diffs, **known))
 
@@ -92,10 +99,12 @@ def test_the_text_at_every_event_is_the_servers_own(name: str) -> None:
     """A reference that applies each edit to the whole output and shows the last assistant text."""
     recording = Recording.read(name)
     shown = ["", *(text for text in reference_texts(recording))]
-    expected = [new for old, new in zip(shown, shown[1:], strict=False) if new != old]
+    expected = [new for old, new in itertools.pairwise(shown) if new != old]
     told, texts = "", []
     for event in replayed(recording, recording.network_chunks).events[:-1]:
-        told = told + event.text if isinstance(event, TextDelta) else told[: event.start] + event.text
+        told = (
+            told + event.text if isinstance(event, TextDelta) else told[: event.start] + event.text
+        )
         texts.append(told)
     assert texts == expected
 
@@ -140,7 +149,9 @@ def reference_text(value: object) -> str:
     return said[0]["text"] if isinstance(said, list) else said
 
 
-@pytest.mark.parametrize("name", [n for n in ANSWERED if n.rpartition("_")[2] in ("zh", "ascii", "emoji")])
+@pytest.mark.parametrize(
+    "name", [n for n in ANSWERED if n.rpartition("_")[2] in ("zh", "ascii", "emoji")]
+)
 def test_deltas_come_with_the_network_chunk_that_holds_them(name: str) -> None:
     recording = Recording.read(name)
     outcome = replayed(recording, recording.network_chunks)
