@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Literal
+
+from .providers.platform_parameters import PlatformOptions
 
 __all__ = ["ChatOptions"]
 
 
-class ChatOptions(TypedDict, total=False):
-    """What ``stream`` and ``chat`` take beside the question; the providers' pages say who takes what."""
+class ChatOptions(PlatformOptions, total=False):
+    """What ``stream`` and ``chat`` take beside the question; the providers' pages say who takes what.
+
+    The parameters of the open platform and of compatible servers are inherited.
+    """
 
     # every provider
     include_unknown: bool
@@ -23,20 +27,3 @@ class ChatOptions(TypedDict, total=False):
     # Gradio Spaces
     fn_index: int | None
     trigger_id: int | None
-    # the open platform and compatible servers
-    temperature: float | None
-    top_p: float | None
-    do_sample: bool | None
-    max_tokens: int | None
-    stop: str | Sequence[str] | None
-    seed: int | None
-    thinking: bool | str | Mapping[str, Any] | None
-    reasoning_effort: str | None
-    tools: Sequence[Mapping[str, Any]] | None
-    tool_choice: str | Mapping[str, Any] | None
-    tool_stream: bool | None
-    response_format: str | Mapping[str, Any] | None
-    user_id: str | None
-    request_id: str | None
-    think_tags: bool | None
-    extra_body: Mapping[str, Any] | None

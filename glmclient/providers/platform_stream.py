@@ -111,15 +111,16 @@ class PlatformDecoder:
     def _opened(self, chunk: bytes) -> bytes:
         """Return the bytes of a stream; collect those of anything else."""
         if not self._body:
-            first = chunk.lstrip(_BLANK)[:1]
-            if not first:
+            said = chunk.lstrip(_BLANK)
+            if not said:
                 return chunk
-            if not self._is_body(first):
+            if not self._is_body(said[:1]):
                 self._streamed = True
                 return chunk
+            chunk = said
         self._body += chunk
         size = len(self._body)
-        if self._body.lstrip(_BLANK)[:1] == b"<" and size > self._limits.error_body:
+        if self._body.startswith(b"<") and size > self._limits.error_body:
             raise self._refusals.of_body(bytes(self._body[: self._limits.error_body]))
         if size > self._limits.body:
             raise LimitExceeded(
@@ -139,11 +140,11 @@ class PlatformDecoder:
 
     def _whole(self, body: bytes, out: list[Event]) -> None:
         """Decode a body that is no stream: a whole answer, a refusal or a page."""
-        text = body.decode("utf-8-sig", "replace")
+        text = body.decode("utf-8", "replace")
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
-            if body.lstrip(_BLANK)[:1] in b"{[":
+            if body.startswith((b"{", b"[")):
                 raise _not_promised(text) from None
             raise self._refusals.of_body(body) from None
         if not isinstance(answer, dict) or is_refusal(answer) or not answer.get("choices"):
