@@ -325,6 +325,7 @@ class RequestsChannel:
             raise TransportFailure("cancelled")
 
     def _failure(self, error: BaseException, url: str) -> TransportFailure:
+        connected = self._sock is not None
         self.close()
         if self._cancelled.is_set():
             return TransportFailure("cancelled")
@@ -333,7 +334,7 @@ class RequestsChannel:
             (kind for kind, types in _KINDS if any(isinstance(e, types) for e in chain)),
             "broken",
         )
-        if kind == "timeout" and self._sock is None:
+        if kind == "timeout" and not connected:
             kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
         if kind == "connect_timeout" and self._passed_deadline():
             kind = "timeout"  # the deadline was nearer than the connect limit
