@@ -10,7 +10,8 @@ from typing import Any
 from ..core.answer import Answer, Mode, ModeName
 from ..core.http import load_object
 from ..core.limits import Limits
-from ..core.sse import Frame, SSEParser
+from ..core.sse import Frame
+from ..core.template import TemplateReader
 from ..errors import APIStatusError, ProtocolError, ServerError
 from ..events import (
     CodeDelta,
@@ -57,7 +58,9 @@ class ChatGLMDecoder:
         self.done = False
         self.skipped = 0
         """Frames that were not JSON objects."""
-        self._parser = SSEParser(max_line=limits.line, max_frame=limits.frame)
+        self._reader = TemplateReader(max_line=limits.line, max_frame=limits.frame)
+        self._growing: tuple[Answer[Event], Any] | None = None
+        """The one item that the frame decoded last was about: what the reader's strings belong to."""
         self._mode = Mode(mode)
         self._text: Answer[Event] = Answer(self._mode, TextDelta, TextReplace)
         self._reasoning: Answer[Event] = Answer(self._mode, ReasoningDelta, ReasoningReplace)
@@ -78,9 +81,13 @@ class ChatGLMDecoder:
             APIStatusError: a frame is a refusal.
             LimitExceeded: a bound was passed.
         """
-        for frame in self._parser.feed(chunk):
-            if not self.done:
-                self._frame(frame, out)
+        for frame in self._reader.feed(chunk):
+            if self.done:
+                return
+            if type(frame) is list:
+                self._repeat(frame, out)
+            else:
+                self._frame(frame, out)  # type: ignore[arg-type]
 
     def end(self, out: list[Event]) -> None:
         """Say that the body ended; without the finish mark that is for the exchange to judge.
@@ -94,6 +101,30 @@ class ChatGLMDecoder:
                 "have changed, or the address is not ChatGLM's.",
                 frame=self._last_skipped,
             )
+
+    def _repeat(self, values: list[str], out: list[Event]) -> None:
+        """Take frames that differ from the last in one string: their strings, or what each added to it."""
+        assert self._growing is not None
+        answer, key = self._growing
+        self._understood += len(values)
+        take = answer.extend if self._mode.value == "snapshot" else answer.update
+        out.extend(event for value in values if (event := take(key, value)) is not None)
+
+    def _learn(self, data: Json) -> None:
+        """Let the reader read the next frames by this one, if it was about a single growing item."""
+        mode, parts = self._mode.value, data.get("parts")
+        if mode == "auto" or not isinstance(parts, list) or len(parts) != 1:
+            return
+        content = parts[0].get("content") if isinstance(parts[0], Mapping) else None
+        if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], Mapping):
+            return
+        kind = content[0].get("type")
+        answer = {"text": self._text, "think": self._reasoning}.get(kind) if isinstance(kind, str) else None
+        if answer is None or parts[0].get("status") == "finish" or not isinstance(content[0].get(kind), str):
+            return
+        path = ("parts", 0, "content", 0, kind)
+        if self._reader.learn(data, path, grow=mode == "snapshot"):
+            self._growing = answer, (_part_key(parts[0], 0), kind, 0)
 
     # -- one frame -----------------------------------------------------------------------------------------
 
@@ -121,11 +152,13 @@ class ChatGLMDecoder:
             self._finish("stop", status, out)
         elif status == "intervene":
             self._withdraw(data, out)
+        else:
+            self._learn(data)
 
     def _parts(self, data: Json, ended: bool, out: list[Event]) -> None:
         for position, part in enumerate(_objects(data.get("parts"))):
             self._model = _text(part.get("model")) or self._model
-            part_key = _text(part.get("logic_id")) or _text(part.get("id")) or position
+            part_key = _part_key(part, position)
             final = ended or part.get("status") == "finish"
             ordinals: dict[str, int] = {}
             for item in _objects(part.get("content")):
@@ -251,6 +284,10 @@ class ChatGLMDecoder:
                 message=message,
             )
         )
+
+
+def _part_key(part: Json, position: int) -> str | int:
+    return _text(part.get("logic_id")) or _text(part.get("id")) or position
 
 
 def _is_refusal(status: object) -> bool:
