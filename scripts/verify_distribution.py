@@ -18,10 +18,13 @@ NOT_IN_WHEEL = ("tests/", "docs/", "benchmarks/", "examples/", "scripts/")
 
 # Run in the empty environment: the package works with what it requires and nothing else.
 TRIAL = """
-import importlib.metadata, glmclient
+import importlib.metadata, importlib.util, glmclient
 assert glmclient.__version__ == importlib.metadata.version("glmclient"), glmclient.__version__
 for name in glmclient.__all__:
     getattr(glmclient, name)
+for group, name in [("console_scripts", "glmclient"), ("pytest11", "glmclient")]:
+    (entry,) = importlib.metadata.entry_points(group=group, name=name)
+    assert importlib.util.find_spec(entry.module), entry
 with glmclient.SyncClient() as client:
     print(client)
 """

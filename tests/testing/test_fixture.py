@@ -61,6 +61,8 @@ def run_pytest(folder: Path, test: str) -> tuple[int, str]:
             "-p",
             "no:cacheprovider",
             "-p",
+            "no:glmclient",  # the entry point, where the package is installed
+            "-p",
             "glmclient.testing.plugin",
             str(folder),
         ],
