@@ -81,7 +81,7 @@ class Track:
         if final:
             self._increments = [value]
             return self._become(value)
-        if mode.value == "auto" and self.length:
+        if mode.value == "auto":
             mode.decide(self.text, value)
         if mode.value == "delta":
             return self._add(value)

@@ -221,8 +221,15 @@ class CountedBytes(bytes):
 
 @pytest.mark.parametrize(
     "raw",
-    [b"data:\n" * 500, b"data:\r" * 500, b"data:\r\n" * 500, b"\n" * 500, b"data: x\n\n" * 500]
-    + [b"data: x\n\n" * 250 + b"data: x\r\r" * 250, b"data: x\r\r" * 250 + b"data: x\n\n" * 250],
+    [
+        b"data:\n" * 500,
+        b"data:\r" * 500,
+        b"data:\r\n" * 500,
+        b"\n" * 500,
+        b"data: x\n\n" * 500,
+        b"data: x\n\n" * 250 + b"data: x\r\r" * 250,
+        b"data: x\r\r" * 250 + b"data: x\n\n" * 250,
+    ],
 )
 def test_each_byte_of_a_chunk_is_searched_once_for_each_line_end(raw: bytes) -> None:
     counted = CountedBytes(raw)
