@@ -84,6 +84,8 @@ _HOMES = {
     "sync_client": "Stream SyncClient",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+# What `%load_ext glmclient` calls; nobody else's business.
+_HOOKS = {"load_ipython_extension": "notebook", "unload_ipython_extension": "notebook"}
 
 __all__ = [
     "APIConnectionError",
@@ -149,13 +151,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    module = _HOME_OF.get(name)
+    module = _HOME_OF.get(name) or _HOOKS.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
     value: object = getattr(importlib.import_module(f".{module}", __name__), name)
-    globals()[name] = value
+    if name in _HOME_OF:
+        globals()[name] = value
     return value
 
 

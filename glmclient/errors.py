@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .events import Reply
+from .events import Reply, in_notebook
 
 __all__ = [
     "APIConnectionError",
@@ -66,6 +66,9 @@ class GLMError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only constructors do not survive BaseException.__reduce__; the causes are dropped by pickle anyway.
         return _restore, (type(self), self.args, self.__dict__.copy())
+
+    def _repr_html_(self) -> str:
+        return str(in_notebook("error_html", self))
 
 
 class ConfigurationError(GLMError, ValueError):

@@ -249,6 +249,9 @@ class Reply:
         """
         return _parse_json(self.text, "the answer", self)
 
+    def _repr_html_(self) -> str:
+        return str(in_notebook("reply_html", self))
+
     def message(self) -> Mapping[str, Any]:
         """Return this answer as the assistant message that continues the conversation.
 
@@ -268,6 +271,16 @@ class Reply:
                 for call in self.tool_calls
             ]
         return message
+
+
+def in_notebook(function: str, value: object) -> Any:
+    """Have `glmclient.notebook` show ``value``; it is looked up when a notebook asks, and only then.
+
+    Nothing here depends on what stands above it, so it is named and not imported.
+    """
+    import importlib
+
+    return getattr(importlib.import_module(".notebook", __package__), function)(value)
 
 
 def _parse_json(text: str, what: str, partial: Reply | None = None) -> Any:

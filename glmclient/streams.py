@@ -7,7 +7,7 @@ from operator import length_hint
 
 from .core.exchange import Exchange, Flow
 from .errors import GLMError, StreamMisuse
-from .events import Event, Finish, TextDelta, TextReplace, ToolCall
+from .events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
 
 __all__ = ["BaseStream"]
 
@@ -107,6 +107,9 @@ class BaseStream:
         # After a failure a generator is dead, and its next step would look like a clean end: keep the error.
         if isinstance(error, GLMError):
             self._error = error
+
+    def _ipython_display_(self) -> None:
+        in_notebook("display_stream", self)
 
     def __repr__(self) -> str:
         state = (

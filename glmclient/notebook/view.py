@@ -1,0 +1,205 @@
+"""What an answer looks like in a notebook: a value of HTML and plain text for each part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from ..core.transcript import Transcript
+from ..errors import GLMError
+from ..events import (
+    CodeDelta,
+    CodeReplace,
+    Event,
+    ExecutionOutput,
+    Image,
+    Notice,
+    QueueStatus,
+    ReasoningDelta,
+    Reply,
+    SearchResult,
+    SearchResults,
+    TextDelta,
+    TextReplace,
+    ToolCall,
+    ToolCallDelta,
+)
+from .parts import MUTED, Part, error_part, page
+
+__all__ = ["AnswerView", "reply_html"]
+
+_BOX = "border-left:3px solid rgba(127,127,127,.4);margin:.3em 0;padding:0 .8em"
+_NOT_STOPPED = {
+    "length": "The answer is cut off: it reached its limit of tokens.",
+    "content_filter": "The service withheld the rest of the answer.",
+    "tool_calls": "The model asks for tools to be called.",
+    "other": "The service ended the answer.",
+}
+
+
+class AnswerView:
+    """An answer as far as it came, with what belongs to it beside its text."""
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self._ended = False
+        self._failure: GLMError | None = None
+        self._note = ""
+        self._blocks: dict[int, Transcript] = {}
+        self._extras: list[str] = []
+        self._status = "…"
+
+    @classmethod
+    def of(cls, reply: Reply) -> AnswerView:
+        """Return the view of an answer, or of as much of it as came."""
+        view = cls()
+        view.add([ReasoningDelta(reply.reasoning), TextDelta(reply.text)])
+        for index, call in enumerate(reply.tool_calls):
+            view.add([ToolCallDelta(index, call.id, call.name, call.arguments)])
+        if reply.finish is not None:
+            view.add([reply.finish])
+        return view
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Apply events, in order."""
+        events = list(events)
+        self.transcript.extend(events)
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        match event:
+            case CodeDelta(text, block):
+                self._block(block).extend([TextDelta(text)])
+            case CodeReplace(start, text, block):
+                self._block(block).extend([TextReplace(start, text)])
+            case ExecutionOutput(text):
+                self._extras.append(_code(text))
+            case Image(url):
+                self._extras.append(_image(url))
+            case SearchResults(results):
+                self._extras.append(_sources(results))
+            case Notice(message):
+                self._extras.append(_muted(message))
+            case QueueStatus():
+                self._status = _place(event)
+
+    def _block(self, number: int) -> Transcript:
+        return self._blocks.setdefault(number, Transcript())
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that nothing more comes, and why, if that is not the service's own end."""
+        self._ended = True
+        if isinstance(error, GLMError):
+            self._failure = error
+        elif error is not None:
+            self._note = "The answer was ended here."
+
+    # -- what is shown -------------------------------------------------------------------------------------
+
+    def parts(self) -> list[Part]:
+        """Return the outputs of a cell, in order: the thinking folded away, if there is any, and the answer."""
+        thought = self.transcript.reasoning
+        parts = [Part(page(self._reasoning(thought)), "")] if thought else []
+        return [*parts, Part(page(self._answer()), self._plain())]
+
+    def whole(self) -> Part:
+        """Return all of it as one output, with the error that ended it, if one did."""
+        parts = self.parts()
+        if self._failure is not None:
+            parts.append(error_part(self._failure))
+        return Part(*("\n".join(filter(None, each)) for each in zip(*parts, strict=True)))
+
+    def _reasoning(self, thought: str) -> str:
+        done = self.transcript.text or self.transcript.finish or self._ended
+        what = "Reasoning" if done else "Thinking …"
+        return (
+            f'<details><summary style="{MUTED};cursor:pointer">{what} ({len(thought):,} characters)</summary>'
+            f'<div style="{_BOX}">{_rendered(thought)}</div></details>'
+        )
+
+    def _answer(self) -> str:
+        transcript = self.transcript
+        pieces = [_rendered(transcript.text)] if transcript.text else []
+        pieces += [_code(block.text) for block in self._blocks.values()]
+        pieces += self._extras
+        pieces += [_tool_call(call) for call in transcript.tool_calls]
+        return "\n".join([*pieces, *map(_muted, self._notes(bool(pieces)))])
+
+    def _notes(self, said: bool) -> Iterable[str]:
+        """Yield what is to be said about the answer; ``said`` tells whether anything of it came."""
+        finish = self.transcript.finish
+        if finish is not None:
+            if finish.reason != "stop":
+                yield " ".join(filter(None, (_NOT_STOPPED[finish.reason], finish.message)))
+            elif not said:
+                yield "The answer is empty."
+        elif self._note:
+            yield self._note
+        elif self._ended and said:
+            yield "The answer broke off here."
+        elif not self._ended and not said:
+            yield self._status
+
+    def _plain(self) -> str:
+        text = self.transcript.text
+        said = bool(text or self._blocks or self._extras or self.transcript.tool_calls)
+        return "\n\n".join([*filter(None, [text]), *self._notes(said)])
+
+
+def reply_html(reply: Reply) -> str:
+    """Return a whole answer as HTML."""
+    view = AnswerView.of(reply)
+    view.end()
+    return view.whole().html
+
+
+def _rendered(markdown: str) -> str:
+    try:
+        from .markdown import rendered
+    except ImportError:  # the extra is not installed, and showing a value is no place to ask for it
+        return f'<div style="white-space:pre-wrap">{escape(markdown)}</div>'
+    return rendered(markdown)
+
+
+def _muted(text: str) -> str:
+    return f'<p style="{MUTED}">{escape(text)}</p>'
+
+
+def _code(text: str) -> str:
+    return f'<pre style="{_BOX}"><code>{escape(text)}</code></pre>'
+
+
+def _place(status: QueueStatus) -> str:
+    ahead = "next in the queue" if status.position < 1 else f"{status.position} ahead in the queue"
+    return ahead if status.eta is None else f"{ahead}, about {status.eta:.0f} s"
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
+
+
+def _image(url: str) -> str:
+    # Unlike an image in the text, this one is the service's own.
+    if not _is_web(url):
+        return _muted(f"image: {url}")
+    return f'<img src="{escape(url)}" alt="an image of the answer" style="max-width:100%">'
+
+
+def _sources(results: tuple[SearchResult, ...]) -> str:
+    items = "".join(f"<li>{_source(result)}</li>" for result in results)
+    return (
+        f'<details><summary style="{MUTED};cursor:pointer">Sources ({len(results)})</summary>'
+        f"<ol>{items}</ol></details>"
+    )
+
+
+def _source(result: SearchResult) -> str:
+    title = escape(result.title or result.url)
+    if not _is_web(result.url):
+        return title
+    return f'<a href="{escape(result.url)}" target="_blank" rel="noopener noreferrer nofollow">{title}</a>'
+
+
+def _tool_call(call: ToolCall) -> str:
+    return _code(f"{call.name}({call.arguments})")
