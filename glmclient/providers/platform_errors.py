@@ -25,6 +25,7 @@ __all__ = ["Refusals", "is_refusal", "reset_after"]
 _SHOWN = 500
 """Characters of a body that is no JSON, in a message: a gateway's page says nothing more after these."""
 
+_NO_MONEY = 402
 _CHALLENGE = re.compile(r"just a moment|challenge-platform|cf-chl|captcha", re.IGNORECASE)
 _SPRING_STATUS = re.compile(r"([45]\d\d) [A-Z_]+")
 _DATE = re.compile(
@@ -170,11 +171,12 @@ class Refusals:
         word = (said.code or "").lower()
         if word in STATUS_OF_WORD:
             return STATUS_OF_WORD[word]
+        by_kind = STATUS_OF_WORD.get(said.kind.lower(), self.head.status)
+        if by_kind == _NO_MONEY:
+            return by_kind  # it comes with a 429, which would be tried again in vain
         if self.head.status >= 300:
             return self.head.status
-        if said.status is not None:
-            return said.status
-        return STATUS_OF_WORD.get(said.kind.lower(), self.head.status)
+        return by_kind if said.status is None else said.status
 
     def _built(
         self,

@@ -5,6 +5,7 @@ Source: ``docs/wire/open-platform.md`` §3 (the platform), §5 (compatible serve
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from .script import Answer, Refusal
 
 __all__ = ["error_body", "refused"]
 
-_PAGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>"
+_JSON = "application/json; charset=UTF-8"
 
 _REFUSALS: Mapping[str, tuple[int, str, str, str]] = {
     # kind: HTTP status, the platform's code, the word of compatible servers, words
@@ -52,7 +53,7 @@ _REFUSALS: Mapping[str, tuple[int, str, str, str]] = {
     ),
     "not_found": (400, "1211", "not_found_error", "Unknown Model, please check the model code."),
     "server": (500, "1234", "server_error", "Internal network failure"),
-    "blocked": (200, "", "", _PAGE),
+    "blocked": (200, "", "", "Just a moment..."),
 }
 
 
@@ -83,14 +84,11 @@ def _status(refusal: Refusal, flavour: str) -> int:
 def refused(refusal: Refusal, flavour: str, answer: Answer | None = None) -> SimulatedResponse:
     """Return a refusal that stands in place of an answer."""
     if isinstance(refusal.body, str) or (refusal.body is None and refusal.kind == "blocked"):
-        text = refusal.body or refusal.message or _PAGE
-        page = text.lstrip().startswith("<")
-        content, kind = (
-            text.encode(),
-            "text/html; charset=utf-8" if page else "application/json; charset=UTF-8",
-        )
+        text = refusal.body if isinstance(refusal.body, str) else _page(refusal.message)
+        content = text.encode()
+        kind = "text/html; charset=utf-8" if text.lstrip().startswith("<") else _JSON
     else:
-        content, kind = dump_json(error_body(refusal, flavour)), "application/json; charset=UTF-8"
+        content, kind = dump_json(error_body(refusal, flavour)), _JSON
     headers = [("Content-Type", kind)]
     if refusal.retry_after is not None:
         headers.append(("Retry-After", f"{refusal.retry_after:g}"))
@@ -101,3 +99,8 @@ def refused(refusal: Refusal, flavour: str, answer: Answer | None = None) -> Sim
         "length",
         before=answer.before if answer is not None else (),
     )
+
+
+def _page(message: str | None) -> str:
+    words = html.escape(message if message is not None else _REFUSALS["blocked"][3])
+    return f"<!DOCTYPE html><html><head><title>{words}</title></head><body></body></html>"

@@ -236,6 +236,13 @@ def test_a_status_decides_where_no_code_is_known(
             None,
             "m",
         ),
+        (
+            {"error": {"message": "m", "type": "insufficient_quota", "code": 429}},
+            429,
+            QuotaExceededError,
+            "429",
+            "m",
+        ),
         ({"error": {"message": "m", "type": "server_error"}}, 200, ServerError, None, "m"),
         ({"error": {"message": "m", "type": 5, "code": " "}}, 200, APIStatusError, None, "m"),
         ({"error": {"message": "m", "code": True}}, 200, APIStatusError, None, "m"),

@@ -165,10 +165,21 @@ def test_a_network_error_in_the_middle_interrupts() -> None:
 
 # -- anything --------------------------------------------------------------------------------------------------
 
-FIELDS = """
-choices delta message content reasoning reasoning_content tool_calls index id function name arguments type
-finish_reason usage prompt_tokens prompt_tokens_details web_search title error code msg status object model refusal
-""".split()
+FIELDS = [
+    *(
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "reasoning",
+        "reasoning_content",
+        "tool_calls",
+        "index",
+    ),
+    *("id", "function", "name", "arguments", "type", "finish_reason", "usage", "prompt_tokens"),
+    *("prompt_tokens_details", "web_search", "title", "error", "code", "msg", "status", "object"),
+    *("model", "refusal"),
+]
 DELTA_FIELDS = ["content", "reasoning", "reasoning_content", "tool_calls", "refusal", "role", "x"]
 
 json_values = st.recursive(
