@@ -135,7 +135,7 @@ def app_failure(output: Any, title: Any, body: str) -> APIStatusError:
     """
     output = output if isinstance(output, dict) else {}
     said = output.get("error")
-    words = plain_words(said) if isinstance(said, str) and said != "None" else ""
+    words = plain_words(_unquoted(said)) if isinstance(said, str) and said != "None" else ""
     heading = next((t for t in (output.get("title"), title) if isinstance(t, str)), "")
     if not words:
         return ServerError(
@@ -177,11 +177,14 @@ def session_failure(message: Any, lost: bool, body: str) -> APIStatusError:
 
 
 def plain_words(text: str) -> str:
-    """Return an app's words without the quotes of a ``repr`` (4.x) and without HTML."""
-    text = text.strip()
-    if _REPR.fullmatch(text):  # not words that only look so: 'a' is not 'b'
-        text = ast.literal_eval(text)
+    """Return an app's words without HTML."""
     return html.unescape(_TAG.sub("", _BREAK.sub("\n", text))).strip()
+
+
+def _unquoted(text: str) -> str:
+    """Return an app's words without the quotes of a ``repr``, in which 4.x sends them."""
+    # Not words that only look so: 'a' is not 'b'.
+    return str(ast.literal_eval(text)) if _REPR.fullmatch(text) else text
 
 
 @dataclass(frozen=True, slots=True)

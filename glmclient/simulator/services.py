@@ -17,6 +17,8 @@ __all__ = ["PROVIDERS", "SHOWN", "Services"]
 
 _DIALECTS: dict[str, tuple[str, str]] = {
     "chatglm": ("chatglm", "ChatGLM"),
+    "qwen": ("gradio", "Gradio"),
+    "qwen": ("gradio", "Gradio"),
     "zai": ("platform", "Platform"),
     "bigmodel": ("platform", "Platform"),
     "openai": ("platform", "OpenAICompatible"),
@@ -25,7 +27,7 @@ _DIALECTS: dict[str, tuple[str, str]] = {
 PROVIDERS = tuple(_DIALECTS)
 """The services that can be simulated, by the names by which clients know them."""
 
-SHOWN = tuple(name for name in ("chatglm", "qwen", "zai") if name in _DIALECTS)
+SHOWN = ("chatglm", "qwen", "zai")
 """One service for each dialect, for demonstrations."""
 
 _FOLDER = "/services/"
