@@ -1,0 +1,1 @@
+"""What decides: pure functions, values and one generator; nothing here touches the outside."""
