@@ -119,11 +119,7 @@ def environment(
         "ZAI_BASE_URL": "zai",
         "ZHIPUAI_BASE_URL": "bigmodel",
     }
-    known = {
-        name: services.url_of(provider)
-        for name, provider in addresses.items()
-        if provider in services.providers
-    }
+    known = {name: services.url_of(provider) for name, provider in addresses.items()}
     known |= {"ZAI_API_KEY": "documents.key", "ZHIPUAI_API_KEY": "documents.key"}
     for name, value in known.items():
         monkeypatch.setenv(name, value)

@@ -29,7 +29,7 @@ IO_LIBRARIES = {
 }
 DOORS = {
     "requests": {"transports/requests.py"},
-    "urllib3": {"transports/requests.py"},
+    "urllib3": {"transports/requests.py", "transports/connections.py"},
     "httpx": {"transports/httpx.py"},
     "httpcore": {"transports/httpx.py"},
 }
@@ -45,8 +45,8 @@ FLOORS = {
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     "transports": 3,
-    **dict.fromkeys(("configuration", "client", "streams"), 4),
-    **dict.fromkeys(("sync_client", "async_client"), 5),
+    **dict.fromkeys(("configuration", "client", "streams", "private_file"), 4),
+    **dict.fromkeys(("sync_client", "async_client", "conversation", "conversation_file"), 5),
 }
 ROOF = 6
 
