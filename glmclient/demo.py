@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-ANSWER = """\
+ANSWERS = {
+    "chatglm": """\
 你好！我是这台机器上的模拟服务。👋
 Text arrives as the service says it, piece by piece; emoji stay whole: 👩‍💻 🇨🇳 ✨
 
@@ -32,7 +33,15 @@ def fibonacci(n: int) -> int:
     return a
 ```
 
-第十个数是 55。完。"""
+第十个数是 55。完。""",
+    "qwen": """\
+这是一个模拟的 Gradio Space。🎈 It was asked for its page, then joined, then listened to:
+`print("".join(["通", "义", "千", "问"]))`""",
+    "zai": """\
+这是模拟的开放平台。🚀 Its stream ends with `[DONE]`, and the usage comes with it:
+`assert "你好"[::-1] == "好你"`""",
+}
+"""What each simulated service says."""
 
 QUESTION = "斐波那契？"
 DELAY = 0.008
@@ -123,7 +132,7 @@ def _say(out: TextIO, text: str) -> None:
 def main(
     out: TextIO | None = None,
     *,
-    answer: str = ANSWER,
+    answer: str | None = None,
     delay: float = DELAY,
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
@@ -131,7 +140,7 @@ def main(
 
     Args:
         out: where to write; standard output otherwise.
-        answer: what the services say.
+        answer: what every service says; something of its own each otherwise.
         delay: seconds between two pieces of it.
         clock: seconds that only grow.
 
@@ -139,14 +148,14 @@ def main(
         0, or 1 if a text that arrived is not the one that was said.
     """
     from .simulator import Simulator
-    from .simulator.services import SHOWN
 
     screen = out if out is not None else sys.stdout
     readers = _readers()
     _warm_up(readers.values(), clock)
     wrong: list[str] = []
-    for provider in SHOWN:
-        with Simulator(answer, provider=provider, delay=delay) as sim:
+    for provider, own in ANSWERS.items():
+        said = own if answer is None else answer
+        with Simulator(said, provider=provider, delay=delay) as sim:
             _say(
                 screen,
                 f"A simulated {provider!r} service at {sim.url}; nothing leaves this machine.\n\n",
@@ -154,14 +163,14 @@ def main(
             for name, read in readers.items():
                 _say(screen, f"  {name}:\n    ")
                 shown = _Shown(screen, clock)
-                failure = _failure(partial(read, sim, shown), shown, answer)
+                failure = _failure(partial(read, sim, shown), shown, said)
                 _say(screen, f"\n    {shown.summary()}\n\n")
                 if failure is not None:
                     wrong.append(f"{name} from {provider!r}: {failure}")
     for line in wrong:
         _say(screen, f"WRONG: {line}\n")
     if not wrong:
-        _say(screen, f"Every client read exactly what was said: {len(answer)} characters.\n")
+        _say(screen, "Every client read exactly what was said.\n")
     return 1 if wrong else 0
 
 
@@ -176,12 +185,12 @@ def _warm_up(
             read(sim, _Shown(io.StringIO(), clock))
 
 
-def _failure(read: Callable[[], None], shown: _Shown, answer: str) -> str | None:
+def _failure(read: Callable[[], None], shown: _Shown, said: str) -> str | None:
     """Read, and return what is wrong with what arrived."""
     try:
         read()
     except GLMError as error:
         return f"{type(error).__name__}: {error}"
-    if shown.text != answer:
-        return f"expected {answer!r}, but {shown.text!r} arrived"
+    if shown.text != said:
+        return f"expected {said!r}, but {shown.text!r} arrived"
     return None

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from .http import SimulatedRequest
 from .script import Dialect
 
-__all__ = ["PROVIDERS", "SHOWN", "Services"]
+__all__ = ["PROVIDERS", "Services"]
 
 _DIALECTS: dict[str, tuple[str, str]] = {
     "chatglm": ("chatglm", "ChatGLM"),
@@ -26,9 +26,6 @@ _DIALECTS: dict[str, tuple[str, str]] = {
 
 PROVIDERS = tuple(_DIALECTS)
 """The services that can be simulated, by the names by which clients know them."""
-
-SHOWN = ("chatglm", "qwen", "zai")
-"""One service for each dialect, for demonstrations."""
 
 _FOLDER = "/services/"
 

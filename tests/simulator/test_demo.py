@@ -12,21 +12,23 @@ import pytest
 from glmclient import demo
 from glmclient.errors import ServerError
 from glmclient.events import ReasoningDelta, TextDelta, TextReplace
-from glmclient.simulator.services import SHOWN
+from glmclient.simulator import PROVIDERS, Simulator
 
 
 def test_it_shows_the_answer_of_each_service_through_each_client() -> None:
     out = io.StringIO()
     assert demo.main(out, answer="你好 👩‍💻\nx = 1", delay=0) == 0
     shown = out.getvalue()
-    for provider in SHOWN:
+    for provider in demo.ANSWERS:
         assert f"A simulated '{provider}' service at http://127.0.0.1:" in shown
     for name in ("SyncClient:", "AsyncClient on asyncio:", "AsyncClient on trio:"):
-        assert shown.count(name) == len(SHOWN)
-    assert shown.count("    你好 👩‍💻\n    x = 1\n    [stop] first event after ") == 3 * len(SHOWN)
+        assert shown.count(name) == len(demo.ANSWERS)
+    assert shown.count("    你好 👩‍💻\n    x = 1\n    [stop] first event after ") == 3 * len(
+        demo.ANSWERS
+    )
     assert "12 characters" in shown
     assert "WRONG" not in shown
-    assert shown.endswith("Every client read exactly what was said: 12 characters.\n")
+    assert shown.endswith("Every client read exactly what was said.\n")
 
 
 def test_it_runs_where_a_loop_is_running_already() -> None:
@@ -34,6 +36,17 @@ def test_it_runs_where_a_loop_is_running_already() -> None:
         return demo.main(io.StringIO(), answer="a", delay=0)
 
     assert asyncio.run(in_a_loop()) == 0
+
+
+def test_every_dialect_is_shown_with_chinese_emoji_and_code() -> None:
+    dialects = {type(Simulator(provider=name)._services.only).__module__ for name in demo.ANSWERS}
+    assert dialects == {
+        type(Simulator(provider=name)._services.only).__module__ for name in PROVIDERS
+    }
+    for answer in demo.ANSWERS.values():
+        assert "`" in answer
+        assert any("\u4e00" <= character <= "\u9fff" for character in answer)
+        assert any(character >= "\U0001f000" for character in answer)
 
 
 def test_it_does_without_trio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,5 +111,5 @@ def test_it_writes_what_the_terminal_can_hold() -> None:
 
 
 def test_it_writes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(answer="a", delay=0) == 0
+    assert demo.main(delay=0) == 0
     assert "Every client read exactly what was said" in capsys.readouterr().out

@@ -303,7 +303,11 @@ def test_a_prompt_may_be_plain_text() -> None:
         ([3], {}, "step 0 of the answer is 3"),
         ([Finish("length")], {}, "'chatglm' has no way to say Finish"),
         (Script("a", [Finish("length")]), {}, "'chatglm' has no way to say Finish"),
-        ("a", {"provider": "claude"}, "no service 'claude' can be simulated; there are chatglm"),
+        (
+            "a",
+            {"provider": "claude"},
+            "no service 'claude' can be simulated; there are chatglm, qwen",
+        ),
         ("a", {"provider": []}, "at least one service"),
         ("a", {"provider": ["chatglm", "claude"]}, "no service 'claude'"),
         ("a", {"mod": "snapshot"}, "the option 'mod'. Did you mean 'mode'?"),
