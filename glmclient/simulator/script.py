@@ -31,6 +31,7 @@ __all__ = [
     "EndBody",
     "Open",
     "Refusal",
+    "RefusalKind",
     "Script",
     "ScriptLike",
     "Step",

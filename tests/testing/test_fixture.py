@@ -63,6 +63,8 @@ def run_pytest(folder: Path, test: str) -> tuple[int, str]:
             "-p",
             "no:glmclient",  # the entry point, where the package is installed
             "-p",
+            "no:glmclient",  # the entry point, where the package is installed: it would be there twice
+            "-p",
             "glmclient.testing.plugin",
             str(folder),
         ],
