@@ -12,6 +12,8 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .async_client import AsyncClient as AsyncClient
     from .async_client import AsyncStream as AsyncStream
+    from .conversation import AsyncConversation as AsyncConversation
+    from .conversation import Conversation as Conversation
     from .core.limits import Limits as Limits
     from .core.limits import Timeout as Timeout
     from .core.retry import RetryPolicy as RetryPolicy
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "async_client": "AsyncClient AsyncStream",
+    "conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
     "core.retry": "RetryPolicy",
     "errors": "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError ConfigurationError GLMError GuestQuotaError LimitExceeded NotFoundError PermissionDeniedError ProtocolError QuotaExceededError RateLimitError ServerError ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure",
@@ -92,6 +95,7 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncClient",
+    "AsyncConversation",
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
@@ -102,6 +106,7 @@ __all__ = [
     "CodeDelta",
     "CodeReplace",
     "ConfigurationError",
+    "Conversation",
     "Event",
     "ExecutionOutput",
     "Finish",

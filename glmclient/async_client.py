@@ -21,6 +21,7 @@ from .transports.base import AsyncChannel, AsyncTransport
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .conversation import AsyncConversation
     from .options import ChatOptions
 
 __all__ = ["AsyncClient", "AsyncStream"]
@@ -290,6 +291,27 @@ class AsyncClient(BaseClient):
             continue_from=continue_from,
             **options,
         ).reply()
+
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncConversation:
+        """Begin a conversation; it carries what the service needs from one turn to the next.
+
+        Args:
+            system: the system message.
+            model: the model for every turn that does not name one.
+            options: for every turn.
+
+        Raises:
+            ConfigurationError: ``system`` is not text.
+        """
+        from .conversation import AsyncConversation
+
+        return AsyncConversation(self, system=system, model=model, options=options)
 
     async def models(self) -> tuple[Model, ...]:
         """Return the models that the service offers.

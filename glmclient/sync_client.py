@@ -21,6 +21,7 @@ from .transports.base import SyncChannel, SyncTransport
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .conversation import Conversation
     from .options import ChatOptions
 
 __all__ = ["Stream", "SyncClient"]
@@ -256,6 +257,27 @@ class SyncClient(BaseClient):
             continue_from=continue_from,
             **options,
         ).reply()
+
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Conversation:
+        """Begin a conversation; it carries what the service needs from one turn to the next.
+
+        Args:
+            system: the system message.
+            model: the model for every turn that does not name one.
+            options: for every turn.
+
+        Raises:
+            ConfigurationError: ``system`` is not text.
+        """
+        from .conversation import Conversation
+
+        return Conversation(self, system=system, model=model, options=options)
 
     def models(self) -> tuple[Model, ...]:
         """Return the models that the service offers.
