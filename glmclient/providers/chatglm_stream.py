@@ -112,18 +112,16 @@ class ChatGLMDecoder:
 
     def _learn(self, data: Json) -> None:
         """Let the reader read the next frames by this one, if it was about a single growing item."""
-        mode, parts = self._mode.value, data.get("parts")
-        if mode == "auto" or not isinstance(parts, list) or len(parts) != 1:
+        parts = list(_objects(data.get("parts")))
+        content = list(_objects(parts[0].get("content"))) if len(parts) == 1 else []
+        if len(content) != 1 or parts[0].get("status") == "finish" or self._mode.value == "auto":
             return
-        content = parts[0].get("content") if isinstance(parts[0], Mapping) else None
-        if not isinstance(content, list) or len(content) != 1 or not isinstance(content[0], Mapping):
-            return
-        kind = content[0].get("type")
-        answer = {"text": self._text, "think": self._reasoning}.get(kind) if isinstance(kind, str) else None
-        if answer is None or parts[0].get("status") == "finish" or not isinstance(content[0].get(kind), str):
+        kind = _text(content[0].get("type"))
+        answer = {"text": self._text, "think": self._reasoning}.get(kind)
+        if answer is None or not isinstance(content[0].get(kind), str):
             return
         path = ("parts", 0, "content", 0, kind)
-        if self._reader.learn(data, path, grow=mode == "snapshot"):
+        if self._reader.learn(data, path, grow=self._mode.value == "snapshot"):
             self._growing = answer, (_part_key(parts[0], 0), kind, 0)
 
     # -- one frame -----------------------------------------------------------------------------------------
