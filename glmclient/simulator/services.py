@@ -18,7 +18,6 @@ __all__ = ["PROVIDERS", "Services"]
 _DIALECTS: dict[str, tuple[str, str]] = {
     "chatglm": ("chatglm", "ChatGLM"),
     "qwen": ("gradio", "Gradio"),
-    "qwen": ("gradio", "Gradio"),
     "zai": ("platform", "Platform"),
     "bigmodel": ("platform", "Platform"),
     "openai": ("platform", "OpenAICompatible"),
