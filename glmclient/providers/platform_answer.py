@@ -7,7 +7,7 @@ Source: ``docs/wire/open-platform.md`` §2.1 to §2.6 and §5. Nothing is requir
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import GLMError, ServerError, StreamInterrupted
 from ..events import (
@@ -15,16 +15,18 @@ from ..events import (
     Finish,
     FinishReason,
     ReasoningDelta,
-    SearchResult,
     SearchResults,
     TextDelta,
     Unknown,
-    Usage,
 )
+from .platform_values import sources_of, usage_of
 from .think_tags import ThinkTags
 from .tool_fragments import ToolFragments
 
-__all__ = ["FINISH_REASONS", "AnswerReader"]
+__all__ = ["FINISH_REASONS", "AnswerReader", "Path"]
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys and indices that lead to a value of a JSON document."""
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -43,6 +45,8 @@ _READ_CHOICE = frozenset({"delta", "finish_reason", "index", "message"})
 _READ_DELTA = frozenset(
     {"content", "reasoning", "reasoning_content", "refusal", "role", "tool_calls"}
 )
+_TEXTS = ("content", "reasoning_content", "reasoning")
+_SAYING = (*_TEXTS, "tool_calls", "refusal")
 _LABELS = frozenset({"created", "object", "service_tier", "system_fingerprint"})
 """Constant labels of every chunk that say nothing about the answer."""
 
@@ -76,6 +80,8 @@ class AnswerReader:
         self._reason = ""
         self._refusal: list[str] = []
         self._shown = False
+        self._expected: dict[str, Any] = {}
+        self._expected_text = True
 
     @property
     def finish_seen(self) -> bool:
@@ -165,13 +171,51 @@ class AnswerReader:
                 out.append(event)
 
     def _sources(self, found: Any, out: list[Event]) -> None:
-        results = (
-            tuple(_source(each) for each in found if isinstance(each, dict))
-            if isinstance(found, list)
-            else ()
-        )
+        results = sources_of(found)
         if results:
             out.append(SearchResults(results))
+
+    # -- chunks that differ from one before in one string alone ------------------------------------------------
+
+    def news(self, chunk: dict[str, Any]) -> Path | None:
+        """Return the way to the one string in which the next chunk may differ.
+
+        There is none if the chunk says anything else, because chunks like it would say it again.
+        """
+        choices = chunk.get("choices")
+        if self._include_unknown or chunk.get("usage") or chunk.get("web_search"):
+            return None
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            return None
+        delta = choices[0].get("delta")
+        if (
+            choices[0].get("index")
+            or choices[0].get("finish_reason")
+            or not isinstance(delta, dict)
+        ):
+            return None
+        said = [name for name in _SAYING if delta.get(name)]
+        if len(said) != 1 or said[0] not in _TEXTS or type(delta[said[0]]) is not str:
+            return None
+        return ("choices", 0, "delta", said[0])
+
+    def expect(self, chunk: dict[str, Any], path: Path) -> None:
+        """Take it that what `repeat` gets stands in chunks like ``chunk``, at ``path``."""
+        self._expected = chunk
+        self._expected_text = path[-1] == "content"
+
+    def repeat(self, texts: list[str], out: list[Event]) -> None:
+        """Append the events of chunks that differ from the expected one in these texts."""
+        before = len(out)
+        self._last = self._expected
+        if not self._expected_text:
+            out += map(ReasoningDelta, filter(None, texts))
+        elif self._tags is None:
+            out += map(TextDelta, filter(None, texts))
+        else:
+            for text in texts:
+                self._tags.feed(text, out)
+        self._shown = self._shown or len(out) > before
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -183,7 +227,7 @@ class AnswerReader:
         out.append(
             Finish(
                 FINISH_REASONS.get(self._reason, "other"),
-                usage=None if self._usage is None else _usage(self._usage),
+                usage=None if self._usage is None else usage_of(self._usage),
                 raw_reason=raw,
                 model=self._told("model"),
                 response_id=self._told("id"),
@@ -228,40 +272,3 @@ class AnswerReader:
     def _hand_out(self, name: str, value: Any, out: list[Event]) -> None:
         if self._include_unknown:
             out.append(Unknown(name, json.dumps(value, ensure_ascii=False)))
-
-
-def _source(found: dict[str, Any]) -> SearchResult:
-    def told(name: str) -> str:
-        value = found.get(name)
-        return value if isinstance(value, str) else ""
-
-    return SearchResult(
-        title=told("title"),
-        url=told("link"),
-        content=told("content"),
-        reference=told("refer"),
-        media=told("media"),
-        published=told("publish_date"),
-    )
-
-
-def _usage(usage: dict[str, Any]) -> Usage:
-    prompt = _count(usage.get("prompt_tokens")) or 0
-    completion = _count(usage.get("completion_tokens")) or 0
-    total = _count(usage.get("total_tokens"))
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion if total is None else total,
-        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
-
-
-def _detail(usage: dict[str, Any], group: str, name: str) -> int | None:
-    details = usage.get(group)
-    return _count(details.get(name)) if isinstance(details, dict) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int else None
