@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .client import UNSET, BaseClient
-from .core.exchange import FAREWELL_SECONDS, Exchange, Flow, Read, Release, Send
+from .core.exchange import Exchange, Flow, Read, Release, Send
 from .core.http import Request
 from .core.limits import Timeout
 from .core.retry import RetryPolicy
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .options import ChatOptions
 
 __all__ = ["AsyncClient", "AsyncStream"]
+
+log = logging.getLogger("glmclient.stream")
 
 
 async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None:
@@ -88,23 +91,18 @@ class AsyncStream(BaseStream):
                 return event
         raise StopAsyncIteration
 
-    async def _read(self) -> list[Event] | None:
-        self._check_readable()
-        self._fold()
-        self._reading = True
+    async def _read(self) -> None:
+        self._begin_reading()
         try:
-            batch = await _advance(self._flow, self._channel)
+            self._took(await _advance(self._flow, self._channel))
         except BaseException as error:
             self._failed(error)
-            self._reading = False
             await self._leave()
             raise
-        self._reading = False
-        self._opened = True
-        self._take(batch or [])
-        if batch is None:
-            self._ended = self._closed = True
-        return batch
+        finally:
+            self._busy.release()
+        if self._cancelled:
+            await self._leave_cancelled()  # the cancel came when data had come already
 
     @property
     def text_stream(self) -> AsyncIterator[str]:
@@ -141,42 +139,57 @@ class AsyncStream(BaseStream):
         """Release the connection now; the service is told where it can be. What came stays on the stream."""
         if self._closed:
             return
-        if self._reading:
-            self.cancel()
+        if not self._busy.acquire(blocking=False):
+            self.cancel()  # a reader in another task is blocked: it is the one to leave
             return
-        self._fold()
         try:
-            if self._exchange.transcript.finish is not None:
-                # The answer is whole: let the flow give the connection back for the next one.
+            if self._answered:
                 while await _advance(self._flow, self._channel) is not None:
                     continue
                 self._ended = True
         finally:
-            await self._leave()
+            try:
+                await self._leave()
+            finally:
+                self._busy.release()
 
     def cancel(self) -> None:
         """End the stream from any task or thread: a reader that is blocked gets `StreamCancelled`."""
+        self._cancelled = True
         self._channel.cancel()
+        if not self._closed and not self._busy.locked():
+            self._channel.spawn(self._leave_cancelled)
+
+    async def _leave_cancelled(self) -> None:
+        """Leave, if no reader is there to do it."""
+        if not self._closed and self._busy.acquire(blocking=False):
+            try:
+                self._note_cancel()
+                await self._leave()
+            finally:
+                self._busy.release()
 
     async def _leave(self) -> None:
         if self._closed:
             return
         self._drop_unread()
-        self._flow.close()
-        await self._channel.aclose()
-        request, self._exchange.cleanup = self._exchange.cleanup, None
-        if request is not None:
-            await _tell(self._transport, self._exchange, request)
+        self._closed = True
+        try:
+            self._flow.close()
+        finally:
+            await _part(self._channel, self._transport, self._exchange)
 
     def _abandon(self) -> None:
-        """Leave from where nothing can be awaited: a loop that was left, or a finalizer."""
-        if not self._closed and not self._reading:
+        """Leave from where nothing can be awaited: a loop that was left."""
+        if not self._closed and not self._busy.locked():
             self._channel.spawn(self.aclose)
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and self._opened:
-            self._channel.cancel()
-            self._channel.spawn(self._channel.aclose)
+            self._closed = True
+            channel, transport, exchange = self._channel, self._transport, self._exchange
+            channel.cancel()
+            channel.spawn(lambda: _part(channel, transport, exchange))
 
 
 class _Events:
@@ -219,17 +232,29 @@ class _Pieces:
         raise StopAsyncIteration
 
 
+async def _part(channel: AsyncChannel, transport: AsyncTransport, exchange: Exchange) -> None:
+    """Close a stream's connection and tell the service, even while this task is being cancelled."""
+    request = exchange.left()
+    try:
+        await channel.aclose()
+    finally:
+        if request is not None:
+            await _tell(transport, exchange, request)
+
+
 async def _tell(transport: AsyncTransport, exchange: Exchange, request: Request) -> None:
-    """Tell the service that nobody listens any more, best effort, even while this task is being cancelled."""
+    """Tell the service that nobody listens any more, best effort."""
     import anyio
 
     channel = transport.open()
     with anyio.CancelScope(shield=True):
         try:
             await channel.send(exchange.farewell(request))
-            await channel.release(Release(exchange.limits.error_body, FAREWELL_SECONDS))
-        except TransportFailure:
-            await channel.aclose()  # the stream's own socket is closed, which tells the service too
+        except TransportFailure as failure:
+            # The stream's own socket is closed, which tells the service too.
+            log.debug("the service could not be told: %s", failure.kind)
+        finally:
+            await channel.aclose()
 
 
 class AsyncClient(BaseClient):

@@ -7,8 +7,10 @@ from typing import Any
 
 from .configuration import Configuration, checked_retry, configured
 from .core.exchange import Exchange, Flow
+from .core.http import without_user
 from .core.limits import Limits, Timeout
 from .core.retry import RetryPolicy
+from .core.secret import is_credential
 from .errors import ConfigurationError
 from .events import Finish, Reply
 from .messages import Messages
@@ -90,8 +92,17 @@ class BaseClient:
         return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the configuration alone: no connection, and no key."""
-        return dict(self._arguments)
+        """Return the configuration alone: no connection, no key, no credential among the headers or in the proxy.
+
+        The copy takes its key from the environment, as any client does.
+        """
+        given = dict(self._arguments)
+        headers, proxy = given["headers"], given["proxy"]
+        if headers is not None:
+            given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
+        if proxy is not None:
+            given["proxy"] = without_user(proxy)
+        return given
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]

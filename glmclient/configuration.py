@@ -1,4 +1,7 @@
-"""What both clients are told: arguments, then the environment, then defaults. The one place that reads the environment."""
+"""What both clients are told: arguments, then the environment, then defaults.
+
+This is the one place that reads the environment.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class Configuration:
         proxy = proxies.get(parts.scheme) or proxies.get("all")
         if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
             return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return _checked_proxy(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def configured(
@@ -196,10 +199,9 @@ def _checked_proxy(proxy: str | None) -> str | None:
     if proxy.startswith("socks"):
         import importlib.util
 
-        missing = [name for name in ("socks", "socksio") if importlib.util.find_spec(name) is None]
-        if missing:
+        if importlib.util.find_spec("socksio") is None:
             raise ConfigurationError(
-                "SOCKS proxies need two more packages: pip install 'glmclient[socks]'."
+                "SOCKS proxies need one more package: pip install 'glmclient[socks]'."
             )
     return proxy
 

@@ -219,8 +219,8 @@ class TransportFailure(Exception):
     It names no library's types, so that errors stay picklable and hold no headers and no bodies.
 
     Args:
-        kind: ``connect``, ``tls``, ``proxy``, ``timeout``, ``connect_timeout``, ``broken``, ``garbage``
-            (bytes that are not HTTP), ``limit`` (a bound of the HTTP head) or ``cancelled``.
+        kind: ``connect``, ``tls``, ``proxy``, ``proxy_refused``, ``timeout``, ``connect_timeout``, ``broken``,
+            ``garbage`` (bytes that are not HTTP), ``limit`` and ``headers`` (bounds of the HTTP head) or ``cancelled``.
         detail: what the library said.
     """
 

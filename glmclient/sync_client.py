@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .client import UNSET, BaseClient
-from .core.exchange import FAREWELL_SECONDS, Exchange, Flow, Read, Release, Send
+from .core.exchange import Exchange, Flow, Read, Release, Send
 from .core.http import Request
 from .core.limits import Timeout
 from .core.retry import RetryPolicy
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "SyncClient"]
 
-T = TypeVar("T")
+log = logging.getLogger("glmclient.stream")
 
 
 def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
@@ -96,23 +98,18 @@ class Stream(BaseStream):
                 return event
         raise StopIteration
 
-    def _read(self) -> list[Event] | None:
-        self._check_readable()
-        self._fold()
-        self._reading = True
+    def _read(self) -> None:
+        self._begin_reading()
         try:
-            batch = _advance(self._flow, self._channel)
+            self._took(_advance(self._flow, self._channel))
         except BaseException as error:
             self._failed(error)
             self._leave()
             raise
         finally:
-            self._reading = False
-        self._opened = True
-        self._take(batch or [])
-        if batch is None:
-            self._ended = self._closed = True
-        return batch
+            self._busy.release()
+        if self._cancelled:
+            self._leave_cancelled()  # the cancel came while the lock was held, and found nobody blocked
 
     @property
     def text_stream(self) -> Iterator[str]:
@@ -149,38 +146,53 @@ class Stream(BaseStream):
         """Release the connection now; the service is told where it can be. What came stays on the stream."""
         if self._closed:
             return
-        if self._reading:
-            self.cancel()
+        if not self._busy.acquire(blocking=False):
+            self.cancel()  # a reader in another thread is blocked: it is the one to leave
             return
-        self._fold()
         try:
-            if self._exchange.transcript.finish is not None:
-                # The answer is whole: let the flow give the connection back for the next one.
+            if self._answered:
                 while _advance(self._flow, self._channel) is not None:
                     continue
                 self._ended = True
         finally:
-            self._leave()
+            try:
+                self._leave()
+            finally:
+                self._busy.release()
 
     def cancel(self) -> None:
         """End the stream from any thread: a reader that is blocked gets `StreamCancelled`."""
+        self._cancelled = True
         self._channel.cancel()
+        self._leave_cancelled()
+
+    def _leave_cancelled(self) -> None:
+        """Leave, if no reader is there to do it."""
+        if not self._closed and self._busy.acquire(blocking=False):
+            try:
+                self._note_cancel()
+                self._leave()
+            finally:
+                self._busy.release()
 
     def _leave(self) -> None:
         if self._closed:
             return
         self._drop_unread()
-        self._flow.close()
-        self._channel.close()
-        request, self._exchange.cleanup = self._exchange.cleanup, None
-        if request is not None:
+        self._closed = True
+        request = self._exchange.left()
+        try:
+            self._flow.close()
+        finally:
+            self._channel.close()
+        if request is not None and self._owner == os.getpid():  # a fork's copy has nothing to say
             _tell(self._transport.apart(), self._exchange, request)
 
     def __del__(self) -> None:
         # A finalizer may run anywhere, under any lock: only the socket is let go.
         if not getattr(self, "_closed", True):
             self._closed = True
-            self._channel.close()
+            self._channel.abandon()
 
 
 def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> None:
@@ -191,10 +203,11 @@ def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> Non
     channel = transport.open()
     try:
         channel.send(exchange.farewell(request))
-        channel.release(Release(exchange.limits.error_body, FAREWELL_SECONDS))
-    except TransportFailure:
-        channel.close()  # the stream's own socket is closed, which tells the service too
+    except TransportFailure as failure:
+        # The stream's own socket is closed, which tells the service too.
+        log.debug("the service could not be told: %s", failure.kind)
     finally:
+        channel.close()
         transport.close()
 
 

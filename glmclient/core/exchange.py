@@ -1,121 +1,47 @@
 """One chat turn as a generator of steps: everything that decides, and no socket, clock or library.
 
-A flow yields steps and is sent replies; a driver performs them:
-
-=========================  ======================================================
-the flow yields            the driver does it, and sends back
-=========================  ======================================================
-:class:`Send`              a :class:`~glmclient.core.http.Head`
-:class:`Read`              the next bytes of the body, ``b""`` at its end
-:class:`Sleep`             ``None``
-:class:`Release`           ``None``: the connection is free again, or closed
-a list of events           hands them to the user; ``[]`` means "opened"
-=========================  ======================================================
-
-A step that fails is thrown into the flow as a :class:`~glmclient.errors.TransportFailure`. Cancellation is not:
-the driver closes the flow.
+What a flow yields and is sent back is told in :mod:`glmclient.core.steps`; what its failures mean
+in :mod:`glmclient.core.failures`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..errors import (
-    APIConnectionError,
     APIStatusError,
-    APITimeoutError,
     GLMError,
     LimitExceeded,
     ProtocolError,
-    StreamCancelled,
-    StreamInterrupted,
     TransportFailure,
 )
 from ..events import Event, Notice, QueueStatus
 from .compression import ContentDecoder, content_decoder
-from .http import Head, Request
+from .deadlines import Deadlines
+from .failures import Progress, ended_early, head_too_long, meaning
+from .http import Head, Request, origin
 from .identity import Identity
 from .limits import Limits, Timeout
 from .retry import RetryPolicy
+from .secret import credentials, masked
+from .steps import Flow, Read, Release, Send, Sleep, Step, StreamDecoder
 from .transcript import Transcript
 
-__all__ = ["Exchange", "Flow", "Read", "Release", "Send", "Sleep", "StreamDecoder"]
+__all__ = ["Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
+
+log = logging.getLogger("glmclient.exchange")
 
 T = TypeVar("T")
 
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.2
-"""What is read, and for how long, after the service's end mark so that the connection can be used again."""
+"""What is read, and for how long, after the service's end mark so that the connection serves again."""
+REFUSAL_SECONDS = 5.0
+"""How long the body of a refusal may take: its status has already said what matters."""
 FAREWELL_SECONDS = 2.0
 """How long leaving early may take to tell the service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a request and wait for the head of its response.
-
-    Args:
-        request: what to send.
-        connect: seconds to open a connection.
-        idle: seconds without a byte, for the head and for every later read of the body.
-        deadline: when, on the exchange's clock, the head must be here.
-        header_limit: bytes in the head.
-    """
-
-    request: Request
-    connect: float | None
-    idle: float | None
-    deadline: float | None
-    header_limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read the next bytes of the body, not later than ``deadline`` on the exchange's clock."""
-
-    deadline: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Wait that many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Give the connection back: read the rest of the body within both bounds, or close it.
-
-    Args:
-        max_bytes: bytes to read at most; 0 closes at once.
-        seconds: to read for at most.
-    """
-
-    max_bytes: int = 0
-    seconds: float = 0.0
-
-
-Step: TypeAlias = Send | Read | Sleep | Release | list[Event]
-Flow: TypeAlias = Generator[Step, Any, T]
-"""A generator of steps that ends with a value."""
-
-_READ = Read()
-
-
-class StreamDecoder(Protocol):
-    """The reading half of a dialect: bytes of the body in, events out."""
-
-    done: bool
-    """The service's end mark was seen and `Finish` was put out."""
-
-    def feed(self, chunk: bytes, out: list[Event]) -> None:
-        """Append the events that ``chunk`` completes to ``out``; what is in ``out`` when it raises still counts."""
-
-    def end(self, out: list[Event]) -> None:
-        """The body ended: append what the end itself completes, or raise what its absence means."""
 
 
 class Exchange:
@@ -153,26 +79,43 @@ class Exchange:
         """Sent, best effort, if the user leaves early: tells the service to stop."""
         self.handed_over = False
         """Any event was handed over: from here on nothing is tried again."""
-        self._answering = False
-        self._began = clock()
-        self._total = None if timeout.total is None else self._began + timeout.total
-        self._first: float | None = None
-        self._connected = False
         self.received = 0
+        """Bytes of the stream in this attempt."""
+        self._deadlines = Deadlines(timeout, clock)
+        self._connected = False
+        self._secrets: frozenset[str] = frozenset()
 
     # -- steps ---------------------------------------------------------------------------------------------
 
     def send(self, request: Request) -> Flow[Head]:
-        """Send ``request`` and return the head of its response."""
+        """Send ``request`` and return the head of its response.
+
+        Raises:
+            LimitExceeded: the head is longer than a bound.
+            APIConnectionError: it comes from a proxy that wants a password.
+        """
         self._connected = False
+        self._secrets |= frozenset(credentials(request.headers))
         head: Head = yield Send(
             request,
             self.timeout.connect,
             self.timeout.idle,
-            self._deadline(),
+            self._deadlines.nearest(),
             self.limits.header,
         )
         self._connected = True
+        log.debug("%s answered %d after %.3f s", origin(request.url), head.status, self._elapsed())
+        # Either library has bounds of its own, and they differ: what both let through is measured here.
+        if too_long := head_too_long(self.limits, head.size, head.fields):
+            raise too_long
+        if head.status == 407:
+            # Only proxies say that (RFC 9110 §15.5.8); for https they say it before any head is here.
+            raise meaning(
+                TransportFailure("proxy_refused", "407 Proxy Authentication Required"),
+                self._progress(),
+                self.limits,
+                self._deadlines,
+            )
         self.request_id = head.headers.get("x-request-id") or self.request_id
         return head
 
@@ -185,17 +128,20 @@ class Exchange:
 
         Raises:
             LimitExceeded: the body is longer than ``bound``.
+            ProtocolError: its compressed data is corrupt, or cut.
         """
         decoder = self._content_decoder(head)
         pieces: list[bytes] = []
         size = 0
         while size <= bound and (chunk := (yield self._read())):
-            piece = decoder.feed(chunk)
-            pieces.append(piece)
-            size += len(piece)
-        if size > bound and strict:
+            pieces.append(decoder.feed(chunk))
+            size += len(pieces[-1])
+        if size <= bound:
+            decoder.finish()
+        elif strict:
             raise LimitExceeded(
-                f"the body of the answer is longer than {bound} bytes ({size} received). Raise Limits.body.",
+                f"the body of the answer is longer than {bound} bytes ({size} received). "
+                "Raise Limits.body.",
                 limit="body",
                 maximum=bound,
                 actual=size,
@@ -204,12 +150,13 @@ class Exchange:
         return b"".join(pieces)[:bound]
 
     def refused(self, head: Head) -> Flow[bytes]:
-        """Read the body of a refusal, as much as is worth showing; a break in the middle keeps what came."""
+        """Read the body of a refusal, as much as is worth showing; what breaks it off keeps what came."""
+        read = Read(self._deadlines.nearest(REFUSAL_SECONDS))
         pieces: list[bytes] = []
         size = 0
         try:
             decoder = self._content_decoder(head)
-            while size < self.limits.error_body and (chunk := (yield self._read())):
+            while size < self.limits.error_body and (chunk := (yield read)):
                 pieces.append(decoder.feed(chunk))
                 size += len(pieces[-1])
         except (TransportFailure, ProtocolError) as error:
@@ -226,7 +173,7 @@ class Exchange:
         """
         content = self._content_decoder(head)
         yield []
-        read = self._read()
+        read: Read = self._read()
         while True:
             chunk: bytes = yield read
             batch: list[Event] = []
@@ -242,7 +189,7 @@ class Exchange:
             if batch:
                 if len(batch) > self.limits.events:
                     failure = self._too_many(batch)
-                if not self._answering:
+                if not self._deadlines.answering:
                     self._handing_over(batch)
                     read = self._read()
                 yield batch
@@ -251,7 +198,7 @@ class Exchange:
             if decoder.done:
                 return
             if not chunk:
-                raise self.ended_early()
+                raise ended_early(self._progress())
 
     def _too_many(self, batch: list[Event]) -> LimitExceeded:
         count, maximum = len(batch), self.limits.events
@@ -265,33 +212,28 @@ class Exchange:
 
     def _content_decoder(self, head: Head) -> ContentDecoder:
         return content_decoder(
-            head.headers.get("content-encoding"),
-            max_ratio=self.limits.decompressed_ratio,
+            head.headers.get("content-encoding"), max_ratio=self.limits.decompressed_ratio
         )
 
     def _handing_over(self, batch: list[Event]) -> None:
         self.handed_over = True
-        if not self._answering:
-            self._answering = any(not isinstance(e, (QueueStatus, Notice)) for e in batch)
-
-    # -- limits --------------------------------------------------------------------------------------------
+        if not all(isinstance(event, (QueueStatus, Notice)) for event in batch):
+            self._deadlines.answering = True
+            log.debug("the answer began after %.3f s", self._elapsed())
 
     def _read(self) -> Read:
-        deadline = self._deadline()
-        return _READ if deadline is None else Read(deadline)
+        return Read(self._deadlines.nearest())
 
-    def _deadline(self) -> float | None:
-        if self._answering or self._first is None:
-            return self._total
-        return self._first if self._total is None else min(self._first, self._total)
+    # -- attempts ------------------------------------------------------------------------------------------
 
     def begin_attempt(self) -> None:
         """Count an attempt; the first event is due from now."""
         self.attempts += 1
         self.request_id = None
         self.cleanup = None
-        limit = self.timeout.first_event
-        self._first = None if limit is None else self.clock() + limit
+        self.received = 0
+        self._connected = False
+        self._deadlines.begin_attempt()
 
     def turn(self, attempt: Callable[[], Flow[T]]) -> Flow[T]:
         """Run ``attempt`` and, as long as nothing was handed over, run it again when that may help.
@@ -304,32 +246,28 @@ class Exchange:
             try:
                 result = yield from attempt()
                 self.cleanup = None
+                log.info("ended after %.3f s, attempt %d", self._elapsed(), self.attempts)
                 yield Release(DRAIN_BYTES, DRAIN_SECONDS)
                 return result
             except TransportFailure as failure:
-                error = self._told(failure)
-                error.__cause__ = failure
-                failure.__context__ = failure.__cause__ = (
-                    None  # the library's exception holds headers and bodies
-                )
+                error = self.failed(failure)
             except GLMError as refusal:
-                error = refusal
+                error = self.completed(refusal)
             delay = self._delay(error)
+            name = type(error).__name__
             if delay is None:
-                raise self.completed(error)
-            yield Release()
-            yield from self._tell_service()
-            yield Sleep(delay)
-
-    def farewell(self, request: Request) -> Send:
-        """Return the step that tells the service, best effort, that nobody listens any more."""
-        return Send(
-            request,
-            FAREWELL_SECONDS,
-            FAREWELL_SECONDS,
-            self.clock() + FAREWELL_SECONDS,
-            self.limits.header,
-        )
+                log.info("%s after %.3f s, attempt %d", name, self._elapsed(), self.attempts)
+                raise error
+            log.info("%s in attempt %d; again in %.3f s", name, self.attempts, delay)
+            try:
+                yield Release()
+                yield from self._tell_service()
+                yield Sleep(delay)
+            except TransportFailure as failure:
+                error = self.failed(failure)  # cancelled: nothing else lets a wait fail
+            else:
+                continue
+            raise error
 
     def _tell_service(self) -> Flow[None]:
         """Before another attempt, end what the failed one may have left running."""
@@ -341,7 +279,8 @@ class Exchange:
             yield Release(DRAIN_BYTES, DRAIN_SECONDS)
         except TransportFailure as failure:
             if failure.kind == "cancelled":
-                raise self.completed(self._told(failure)) from None
+                raise
+            log.debug("the service could not be told: %s", failure.kind)
 
     def _delay(self, error: GLMError) -> float | None:
         """Return the seconds after which to try again, or ``None`` for never."""
@@ -349,94 +288,56 @@ class Exchange:
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         delay = self.retry.delay(self.attempts, asked, self.identity.chance)
-        if self._total is not None and self.clock() + delay >= self._total:
-            return None  # the wait alone would pass the total limit: say now what is wrong
-        return delay
+        # Where the wait alone would pass the total limit, it is better to say now what is wrong.
+        return delay if self._deadlines.outlasts(delay) else None
+
+    # -- leaving -------------------------------------------------------------------------------------------
+
+    def left(self) -> Request | None:
+        """Note that the user leaves before the end; return what tells the service, if anything does."""
+        log.debug("left after %.3f s, attempt %d", self._elapsed(), self.attempts)
+        request, self.cleanup = self.cleanup, None
+        return request
+
+    def farewell(self, request: Request) -> Send:
+        """Return the step that tells the service, best effort, that nobody listens any more."""
+        return Send(
+            request,
+            FAREWELL_SECONDS,
+            FAREWELL_SECONDS,
+            self.clock() + FAREWELL_SECONDS,
+            self.limits.header,
+        )
+
+    # -- what failures mean --------------------------------------------------------------------------------
+
+    def failed(self, failure: TransportFailure) -> GLMError:
+        """Return the error that a failed step is at this point, with what the exchange knows."""
+        error = meaning(failure, self._progress(), self.limits, self._deadlines)
+        # The library's exception behind it, and the frames that it passed, hold headers and bodies.
+        failure.__cause__ = failure.__context__ = failure.__traceback__ = None
+        failure.detail = masked(failure.detail, self._secrets)
+        failure.args = (failure.kind, failure.detail)
+        error.__cause__ = failure
+        return self.completed(error)
 
     def completed(self, error: GLMError) -> GLMError:
         """Return ``error`` with what the exchange knows: the partial answer, the attempts, the request id."""
         error.partial = self.transcript.reply()
         error.attempts = self.attempts
         error.request_id = error.request_id or self.request_id
+        if self._secrets:
+            self._mask(error)
         return error
 
-    # -- what failures mean --------------------------------------------------------------------------------
+    def _mask(self, error: GLMError) -> None:
+        error.args = tuple(masked(str(arg), self._secrets) for arg in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, masked(value, self._secrets))
 
-    def _told(self, failure: TransportFailure) -> GLMError:
-        """Say in the vocabulary of users what a failed step means at this point."""
-        kind, detail = failure.kind, failure.detail
-        if kind == "cancelled":
-            return StreamCancelled(f"the stream was cancelled; {self._progress()}.")
-        if kind == "connect_timeout":
-            return self._timed_out("connect", self.timeout.connect)
-        if kind == "timeout":
-            return self._timed_out(*self._passed_limit())
-        if kind == "limit":
-            return LimitExceeded(
-                f"the head of the response is longer than {self.limits.header} bytes ({detail}). "
-                "No service sends that: check the address and any proxy.",
-                limit="header",
-                maximum=self.limits.header,
-                actual=self.limits.header + 1,
-            )
-        if kind == "garbage":
-            return ProtocolError(
-                f"the answer is not HTTP ({detail}); {self._progress()}. Check the address and any proxy.",
-                frame=detail,
-            )
-        if kind == "broken" and self.handed_over:
-            return StreamInterrupted(
-                f"the connection broke before the service's end mark ({detail}); {self._progress()}. "
-                "What came is on `error.partial`; ask again for a whole answer.",
-                retryable=True,
-            )
-        return APIConnectionError(
-            _CONNECTION_ADVICE[kind].format(detail=detail), retryable=kind != "tls"
-        )
+    def _progress(self) -> Progress:
+        return Progress(self._connected, self.handed_over, self.received, len(self.transcript.text))
 
-    def ended_early(self) -> GLMError:
-        """Return the error for a body that ended cleanly without the service's end mark."""
-        if self.handed_over:
-            return StreamInterrupted(
-                f"the stream ended without the service's end mark; {self._progress()}. "
-                "What came is on `error.partial`; ask again for a whole answer.",
-                retryable=True,
-            )
-        return APIConnectionError(
-            f"the service closed the stream before any event ({self.received} bytes came). Try again; "
-            "if it stays so, the service may be down or may have changed.",
-            retryable=True,
-        )
-
-    def _passed_limit(self) -> tuple[str, float | None]:
-        now = self.clock()
-        if self._total is not None and now >= self._total:
-            return "total", self.timeout.total
-        if not self._answering and self._first is not None and now >= self._first:
-            return "first_event", self.timeout.first_event
-        return "idle", self.timeout.idle
-
-    def _timed_out(self, limit: str, seconds: float | None) -> APITimeoutError:
-        elapsed = self.clock() - self._began
-        shown = f" of {seconds:g} s" if seconds is not None else ""
-        return APITimeoutError(
-            f"the time limit `{limit}`{shown} passed after {elapsed:.1f} s; {self._progress()}. "
-            f"Raise Timeout({limit}=...) if the service needs longer.",
-            limit=limit,
-            seconds=seconds,
-            elapsed=elapsed,
-            retryable=limit != "total",
-        )
-
-    def _progress(self) -> str:
-        if not self.handed_over:
-            return "no event had come" if self._connected else "no answer had come"
-        return f"{len(self.transcript.text)} characters of the answer had come"
-
-
-_CONNECTION_ADVICE = {
-    "connect": "could not connect: {detail}. Check the address, the network and any proxy.",
-    "tls": "TLS failed: {detail}. Check the address; for a private certificate authority give verify='ca.pem'.",
-    "proxy": "the proxy failed: {detail}. Check proxy= and the proxy variables of the environment.",
-    "broken": "the connection broke before any event: {detail}. Try again.",
-}
+    def _elapsed(self) -> float:
+        return self._deadlines.elapsed()

@@ -20,6 +20,7 @@ __all__ = [
     "is_json",
     "load_object",
     "origin",
+    "without_user",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -38,11 +39,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The status and headers of a response; header names are lower case."""
+    """The status and headers of a response; header names are lower case.
+
+    Args:
+        cookies: the values of ``Set-Cookie``, which must not be joined.
+        size: bytes of the header fields, as they came.
+        fields: their number.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     cookies: tuple[str, ...] = field(default=(), repr=False)
+    size: int = field(default=0, repr=False, compare=False)
+    fields: int = field(default=0, repr=False, compare=False)
 
     @classmethod
     def of(cls, status: int, headers: Iterable[tuple[str, str]]) -> Head:
@@ -52,13 +61,16 @@ class Head:
         """
         joined: dict[str, str] = {}
         cookies: list[str] = []
+        size = fields = 0
         for name, value in headers:
+            fields += 1
+            size += len(name) + len(value) + 4  # the colon, a space and the end of the line
             lower = name.lower()
             if lower == "set-cookie":
                 cookies.append(value)
             else:
                 joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
-        return cls(status, joined, tuple(cookies))
+        return cls(status, joined, tuple(cookies), size, fields)
 
     @property
     def content_type(self) -> str:
@@ -108,6 +120,12 @@ def origin(url: str) -> str:
     port = f":{parts.port}" if parts.port and parts.port != default else ""
     host = parts.hostname or ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+def without_user(url: str) -> str:
+    """Return ``url`` without the user and password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:

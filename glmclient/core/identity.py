@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["Identity", "device_id", "request_id", "session_hash"]
 
@@ -47,7 +48,7 @@ class Identity:
         ids: gives the next id whatever it is for; for tests that want to know them.
     """
 
-    __slots__ = ("_bits", "_ids", "chance")
+    __slots__ = ("_bits", "_given", "_ids", "chance")
 
     def __init__(
         self,
@@ -56,12 +57,15 @@ class Identity:
         chance: Callable[[], float] | None = None,
         ids: Callable[[], str] | None = None,
     ) -> None:
-        system = (
-            random.SystemRandom()
-        )  # a fork must not make two clients draw the same ids
+        system = random.SystemRandom()  # a fork must not make two clients draw the same ids
         self._bits = bits if bits is not None else system.getrandbits
         self.chance = chance if chance is not None else system.random
         self._ids = ids
+        self._given = (bits, chance, ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The operating system's source has no state to carry over; what a test gave is carried if it can be.
+        return _identity, self._given
 
     def device_id(self) -> str:
         """Return a new device id."""
@@ -74,3 +78,11 @@ class Identity:
     def request_id(self) -> str:
         """Return a new request id."""
         return self._ids() if self._ids else request_id(self._bits)
+
+
+def _identity(
+    bits: Callable[[int], int] | None,
+    chance: Callable[[], float] | None,
+    ids: Callable[[], str] | None,
+) -> Identity:
+    return Identity(bits=bits, chance=chance, ids=ids)

@@ -60,6 +60,10 @@ def _is_seconds(value: object) -> bool:
     )
 
 
+_HIGHEST = {"header": 64 * 1024, "headers": 100}
+"""http.client's own bounds on a line and on the number of lines; h11's of 100 KiB is beyond them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what is held in memory; no real service comes near them.
@@ -70,11 +74,13 @@ class Limits:
         events: events that one read may bring.
         body: bytes of an answer that is no stream, such as a list of models.
         error_body: bytes that are read of a refusal; what is longer is cut, not refused.
-        header: bytes in the head of a response.
+        header: bytes in the head of a response, at most 65536.
+        headers: header fields in it, at most 100.
         decompressed_ratio: how many times larger than received a compressed stream may become.
 
     Raises:
-        ConfigurationError: a bound is not a whole number above 0.
+        ConfigurationError: a bound is not a whole number above 0, or beyond what both HTTP
+            libraries take.
     """
 
     line: int = 128 * 1024 * 1024
@@ -82,7 +88,8 @@ class Limits:
     events: int = 1_000_000
     body: int = 128 * 1024 * 1024
     error_body: int = 64 * 1024
-    header: int = 256 * 1024
+    header: int = 64 * 1024
+    headers: int = 100
     decompressed_ratio: int = 200
 
     def __post_init__(self) -> None:
@@ -91,4 +98,9 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(
                     f"Limits.{field.name} must be a whole number above 0, not {value!r}."
+                )
+            if value > _HIGHEST.get(field.name, value):
+                raise ConfigurationError(
+                    f"Limits.{field.name} can be {_HIGHEST[field.name]} at most, which is what the "
+                    f"HTTP libraries take; not {value!r}."
                 )

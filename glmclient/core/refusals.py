@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from urllib.parse import urlsplit
 
 from ..errors import (
     APIStatusError,
@@ -87,10 +88,7 @@ def refusal(
     if retryable is None:
         retryable = retryable_status(head.status) and not issubclass(kind, QuotaExceededError)
     if 300 <= head.status < 400:
-        advice = (
-            advice
-            or "Redirects are not followed, because they could carry a key away: set base_url to its target."
-        )
+        advice = advice or _redirected(head)
     said = reason or f"HTTP {head.status}"
     label = f" (code {code})" if code is not None else f" (HTTP {head.status})" if reason else ""
     return kind(
@@ -104,6 +102,19 @@ def refusal(
         else parse_retry_after(head.headers.get("retry-after"), now),
         request_id=head.headers.get("x-request-id"),
         retryable=retryable,
+    )
+
+
+def _redirected(head: Head) -> str:
+    """Say where a redirect leads, by its origin alone: the rest of the address may hold a token."""
+    try:
+        target = urlsplit(head.headers.get("location", ""))
+        where = f"the host {target.hostname}" if target.netloc else "another path of this host"
+    except ValueError:
+        where = "an address that is none"
+    return (
+        f"It points to {where}. Redirects are not followed, because they could carry a key away: "
+        "set base_url to the target, if you trust it."
     )
 
 

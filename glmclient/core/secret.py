@@ -1,10 +1,17 @@
-"""A key or token that does not show itself."""
+"""Keys and tokens: how they are kept from showing, and how to tell which headers hold them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "credentials", "is_credential", "masked"]
+
+_CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|session", re.IGNORECASE)
+_SHORTEST = 12
+"""Characters from which a value is taken for a secret: masking a short word would maim messages, and
+the ``undefined`` that ChatGLM's page sends for a guest is none."""
 
 
 class Secret:
@@ -27,6 +34,28 @@ class Secret:
         return "Secret('***')"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(
-            "a key is never pickled; give it again, or set its environment variable"
-        )
+        raise TypeError("a key is never pickled; give it again, or set its environment variable")
+
+
+def is_credential(name: str) -> bool:
+    """Tell whether a header of this name holds a key, a token or a cookie."""
+    return _CREDENTIAL.search(name) is not None
+
+
+def credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the secrets in a request's headers: tokens without their scheme, cookies one by one."""
+    for name, value in headers.items():
+        if is_credential(name):
+            for part in value.split(";"):
+                token = part.strip().rpartition(" ")[2]
+                secret = token.partition("=")[2] if "cookie" in name.lower() else token
+                if len(secret) >= _SHORTEST:
+                    yield secret
+
+
+def masked(text: str, secrets: frozenset[str]) -> str:
+    """Return ``text`` with ``***`` in place of each secret: services like to repeat what they got."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, "***")
+    return text

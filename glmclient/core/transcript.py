@@ -22,29 +22,36 @@ _MANY = 4096
 
 
 class _Text:
-    """Text that grows at its end in linear time, and is now and then rewritten."""
+    """Text that grows at its end in linear time, and is now and then rewritten.
 
-    __slots__ = ("_blocks", "pieces")
+    What it is made of is swapped as a whole, so that a thread that reads it meanwhile gets a whole text.
+    """
+
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
-        self._blocks: list[str] = []
-        self.pieces: list[str] = []
+        self._parts: tuple[list[str], list[str]] = ([], [])
+
+    @property
+    def pieces(self) -> list[str]:
+        """Where to append; to be asked for anew after anything else was called."""
+        return self._parts[1]
 
     def value(self) -> str:
-        if self.pieces:
-            self._blocks = ["".join((*self._blocks, *self.pieces))]
-            self.pieces.clear()
-        elif len(self._blocks) > 1:
-            self._blocks = ["".join(self._blocks)]
-        return self._blocks[0] if self._blocks else ""
+        blocks, pieces = self._parts
+        if pieces or len(blocks) > 1:
+            blocks = ["".join((*blocks, *pieces))]
+            self._parts = (blocks, [])
+        return blocks[0] if blocks else ""
 
     def replace(self, start: int, text: str) -> None:
-        self._blocks = [self.value()[:start], text]
+        self._parts = ([self.value()[:start], text], [])
 
     def compact(self) -> None:
         # A string object costs some 50 bytes beside its text: hold the answer, not its pieces.
-        self._blocks.append("".join(self.pieces))
-        self.pieces.clear()
+        blocks, pieces = self._parts
+        if len(pieces) > _MANY:
+            self._parts = ([*blocks, "".join(pieces)], [])
 
 
 class _Call:
@@ -80,14 +87,13 @@ class Transcript:
                 append(event.text)
             else:
                 self._apply(event)
-        if len(self._text.pieces) > _MANY:
-            self._text.compact()
+                append = self._text.pieces.append  # a rewrite begins a new list
+        self._text.compact()
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, ReasoningDelta):
             self._reasoning.pieces.append(event.text)
-            if len(self._reasoning.pieces) > _MANY:
-                self._reasoning.compact()
+            self._reasoning.compact()
         elif isinstance(event, TextReplace):
             self._text.replace(event.start, event.text)
         elif isinstance(event, ReasoningReplace):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ..core.exchange import Exchange, Flow
 from ..core.http import checked_base_url, checked_headers
 from ..core.identity import Identity
+from ..core.secret import is_credential
 from ..errors import ConfigurationError
 from ..messages import Messages
 
@@ -103,6 +104,11 @@ class Provider(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what may be pickled: no credential among the headers; a key refuses it itself."""
+        headers = {k: v for k, v in self.headers.items() if not is_credential(k)}
+        return {**self.__dict__, "headers": headers}
 
 
 def check_options(service: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "Route",
     "SyncChannel",
     "SyncTransport",
+    "proxy_failure",
     "scrubbed",
 ]
 
@@ -49,6 +50,10 @@ class SyncChannel(Protocol):
     def release(self, step: Release) -> None: ...
 
     def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        """Let go of the socket, from a finalizer: without waiting, and without any lock."""
+        ...
 
     def cancel(self) -> None: ...
 
@@ -96,3 +101,8 @@ class AsyncTransport(Protocol):
 def scrubbed(text: str) -> str:
     """Return a library's message without the credentials of a URL in it, cut to a readable length."""
     return _CREDENTIALS.sub("//***@", text)[:300]
+
+
+def proxy_failure(said: str) -> str:
+    """Return the kind of failure that a proxy reports: a refusal, by a status of 4xx, stays one."""
+    return "proxy_refused" if re.search(r"\b4\d\d\b", said) else "proxy"

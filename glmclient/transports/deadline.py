@@ -1,115 +1,75 @@
-"""A connected socket whose blocking calls obey a deadline, and that another thread can wake.
+"""A connected socket whose blocking calls obey a deadline, and a bound on what one call may bring.
 
 ``http.client`` takes any object with ``sendall``, ``makefile`` and ``close`` for its socket. This one sets the
 socket's timeout before each ``recv`` from what is left of the deadline, so that a trickle of bytes cannot outlive
-it, and counts what a response's head may bring.
+it, and counts what a response's head, or the framing of its body, may bring.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import socket
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DeadlineSocket", "HeadTooLong", "connect", "wake"]
+__all__ = ["DeadlineSocket", "TooMuch"]
 
 READ_BUFFER = 64 * 1024
 """Bytes asked of the socket at once: what the kernel holds of a fast stream comes in one call."""
 
 
-class HeadTooLong(OSError):
-    """The head of a response passed its bound."""
-
-
-def wake(sock: socket.socket) -> None:
-    """Shut ``sock`` down both ways: a thread blocked in it returns at once.
-
-    The plain socket's method is used for TLS too: ``SSLSocket.shutdown`` drops the TLS state under a reader.
-    """
-    # ENOTCONN: the peer was faster; EBADF: it is closed already.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def connect(
-    address: tuple[str, int],
-    seconds: float | None,
-    options: Iterable[tuple[Any, ...]],
-    announce: Callable[[socket.socket], None],
-) -> socket.socket:
-    """Connect to the first address of a host that answers, all of them within ``seconds``.
-
-    Args:
-        options: for ``setsockopt``.
-        announce: told each socket before it connects, so that another thread can wake it.
-
-    Raises:
-        TimeoutError: time ran out.
-        OSError: the name has no address, or none of its addresses answers.
-    """
-    end = None if seconds is None else time.monotonic() + seconds
-    last: OSError | None = None
-    for family, kind, protocol, _, target in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            for option in options:
-                sock.setsockopt(*option)
-            announce(sock)
-            sock.settimeout(_left(end))
-            sock.connect(target)
-            sock.settimeout(_left(end))
-        except OSError as error:
-            sock.close()
-            if isinstance(error, TimeoutError) and end is not None and time.monotonic() >= end:
-                raise
-            last = error
-        else:
-            return sock
-    raise last if last is not None else OSError("the name has no address")
-
-
-def _left(end: float | None) -> float | None:
-    if end is None:
-        return None
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the connection was not made in time")
-    return left
+class TooMuch(OSError):
+    """More bytes came than the head of a response, or the framing around a piece of its body, may have."""
 
 
 class DeadlineSocket:
     """Stand in for a connected socket.
 
     Args:
-        sock: the socket, plain or TLS; owned from here on.
+        sock: the socket, plain or TLS or urllib3's TLS within TLS; owned from here on.
         clock: seconds that only grow.
 
     Attributes:
         deadline: when, on ``clock``, a blocked call gives up; ``None`` is never.
         idle: seconds that one call may wait for its first byte; ``None`` is for ever.
-        head_left: bytes that the head of the response may still bring; ``None`` once it is here.
+        allowance: bytes that may be received until it is set anew; ``None`` is any number.
     """
 
-    def __init__(self, sock: socket.socket, clock: Callable[[], float]) -> None:
+    def __init__(self, sock: Any, clock: Callable[[], float]) -> None:
         self.sock = sock
         self.deadline: float | None = None
         self.idle: float | None = None
-        self.head_left: int | None = None
+        self.allowance: int | None = None
         self._clock = clock
         self._readers = 0
         self._closed = False
         self._timeout: float | None = -1.0
 
-    def _arm(self) -> None:
+    @property
+    def plain(self) -> socket.socket:
+        """The socket of the system: below TLS within TLS there is another one."""
+        sock = self.sock
+        while not isinstance(sock, socket.socket):
+            sock = sock.socket
+        found: socket.socket = sock
+        return found
+
+    def gettimeout(self) -> float | None:
+        """Return the seconds that a blocked call may take now: TLS takes them for its whole handshake.
+
+        Raises:
+            TimeoutError: the deadline passed.
+        """
         timeout = self.idle
         if self.deadline is not None:
             left = self.deadline - self._clock()
             if left <= 0:
                 raise TimeoutError("the deadline passed")
             timeout = left if timeout is None else min(left, timeout)
+        return timeout
+
+    def _arm(self) -> None:
+        timeout = self.gettimeout()
         if timeout != self._timeout:  # a system call each
             self.sock.settimeout(timeout)
             self._timeout = timeout
@@ -119,15 +79,15 @@ class DeadlineSocket:
 
         Raises:
             TimeoutError: the deadline, or the idle time, passed.
-            HeadTooLong: the head of the response passed its bound.
+            TooMuch: the allowance is used up.
         """
         self._arm()
-        if self.head_left is None:
-            return self.sock.recv_into(buffer)
-        if self.head_left <= 0:
-            raise HeadTooLong("the head of the response does not end")
-        size = self.sock.recv_into(buffer[: self.head_left])
-        self.head_left -= size
+        if self.allowance is None:
+            return int(self.sock.recv_into(buffer))
+        if self.allowance <= 0:
+            raise TooMuch("it does not end")
+        size = int(self.sock.recv_into(buffer[: self.allowance]))
+        self.allowance -= size
         return size
 
     def sendall(self, data: Any, flags: int = 0) -> None:

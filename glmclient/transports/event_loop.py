@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 __all__ = ["EventLoop"]
+
+log = logging.getLogger("glmclient.stream")
 
 _tasks: set[Any] = set()
 """asyncio holds tasks weakly: what is to run to its end must be held."""
@@ -18,25 +21,29 @@ class EventLoop:
 
     Args:
         key: the same for the same loop, and for no other that is alive.
-        call_soon: calls a function on the loop, soon.
-        spawn: runs a coroutine function on the loop, soon; its errors are the function's own business.
+        call_soon: calls a function on the loop, soon, from any thread.
+        start: starts a task on the loop; to be called there.
     """
 
-    __slots__ = ("_call_soon", "_spawn", "key")
+    __slots__ = ("_call_soon", "_start", "key")
 
     def __init__(
         self,
         key: Any,
         call_soon: Callable[[Callable[[], object]], object],
-        spawn: Callable[[Callable[[], Awaitable[None]]], object],
+        start: Callable[[Callable[[], Awaitable[None]]], object],
     ) -> None:
         self.key = key
         self._call_soon = call_soon
-        self._spawn = spawn
+        self._start = start
 
     @classmethod
     def current(cls) -> EventLoop:
-        """Return the running loop."""
+        """Return the running loop.
+
+        Raises:
+            RuntimeError: none runs in this thread.
+        """
         trio = sys.modules.get("trio")
         if trio is not None:
             with contextlib.suppress(RuntimeError):
@@ -46,12 +53,12 @@ class EventLoop:
 
         loop = asyncio.get_running_loop()
 
-        def spawn(function: Callable[[], Awaitable[None]]) -> None:
+        def start(function: Callable[[], Awaitable[None]]) -> None:
             task = asyncio.ensure_future(function(), loop=loop)
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
 
-        return cls(loop, loop.call_soon_threadsafe, spawn)
+        return cls(loop, loop.call_soon_threadsafe, start)
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call ``function`` on the loop; nothing happens if the loop is over."""
@@ -61,4 +68,24 @@ class EventLoop:
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run ``function`` as a task of its own; nothing happens if the loop is over."""
-        self.call_soon(lambda: self._spawn(function))
+        if self._here():
+            self._begin(function)  # at once: a loop that is about to end may take no further call
+        else:
+            self.call_soon(lambda: self._begin(function))
+
+    def _here(self) -> bool:
+        try:
+            return bool(EventLoop.current().key == self.key)
+        except RuntimeError:
+            return False
+
+    def _begin(self, function: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            try:
+                await function()
+            except Exception:
+                # Nobody waits for this task, and trio would end the whole run for it.
+                log.debug("a task of its own failed", exc_info=True)
+
+        with contextlib.suppress(RuntimeError):  # trio takes no more tasks at the end of its run
+            self._start(run)

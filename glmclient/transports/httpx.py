@@ -1,8 +1,4 @@
-"""Perform steps with httpx on asyncio or trio: send, read, release, wake. A status code is nothing to this file.
-
-Each channel borrows a transport of a single connection from a list, last in, first out. httpcore's shared pool looks
-at every connection for every event of a request's life, which is quadratic in the streams.
-"""
+"""Perform steps with httpx on asyncio or trio: send, read, release, wake. A status code is nothing to this file."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import httpx
@@ -21,17 +17,31 @@ import httpx
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, origin
 from ..errors import TransportFailure
-from .base import Route, scrubbed
+from .base import Route, proxy_failure, scrubbed
 from .event_loop import EventLoop
+from .lines import Key, Lines
 from .tls import tls_context
 
 __all__ = ["HttpxChannel", "HttpxTransport"]
 
-IDLE_CONNECTIONS = 100
+T = TypeVar("T")
+
 KEEPALIVE_SECONDS = 30.0
+TICK_SECONDS = 0.02
+"""By how much the clocks of an event loop and of an exchange may disagree."""
 
 _CUT = re.compile("peer closed|disconnected|without sending")
 """What h11 says of a connection that ended too early, in the exception that it also raises for garbage."""
+
+
+GONE = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+)
+"""What closing a connection raises that is closed already, or broken."""
 
 
 class HttpxChannel:
@@ -43,15 +53,16 @@ class HttpxChannel:
 
     def __init__(self, transport: HttpxTransport) -> None:
         self.route = transport.route
-        self._transport = transport
+        self._lines = transport.lines
         self._line: httpx.AsyncBaseTransport | None = None
-        self._key: tuple[str, str | None] = ("", None)
+        self._key: Key = ("", None)
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._sock: socket.socket | None = None
         self._scope: anyio.CancelScope | None = None
         self._loop: EventLoop | None = None
         self._send: Send | None = None
+        self._connecting = False
         self._cancelled = False
         self._exhausted = False
 
@@ -60,37 +71,53 @@ class HttpxChannel:
     async def send(self, step: Send) -> Head:
         """Send a request and return the head of its response."""
         await self.aclose()
-        self._send, self._exhausted = step, False
+        self._check()
+        self._send, self._exhausted, self._connecting = step, False, False
         self._loop = EventLoop.current()
         url = step.request.url
         self._key = (origin(url), self.route.proxy(url))
-        timeout = {
-            "connect": step.connect,
-            "read": step.idle,
-            "write": step.idle,
-            "pool": None,
-        }
         try:
             request = httpx.Request(
                 step.request.method,
                 url,
                 headers=dict(step.request.headers),
                 content=step.request.body,
-                extensions={"timeout": timeout},
+                extensions=self._extensions(step),
             )
-            self._line = self._transport.borrow(self._key)
-            async with self._within(step.deadline):
-                self._response = await self._line.handle_async_request(request)
+            self._line = await self._lines.borrow(self._key)
+            response = await self._within(
+                step.deadline, lambda line: line.handle_async_request(request), self._line
+            )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             failure = self._failure(error)
             await self.aclose()
             raise failure from None
-        self._check()
-        self._chunks = aiter(self._response.stream)  # type: ignore[arg-type]
-        stream = self._response.extensions.get("network_stream")
+        self._response = response
+        self._chunks = aiter(response.stream)
+        stream = response.extensions.get("network_stream")
         if stream is not None:
             self._sock = stream.get_extra_info("socket")
-        return Head.of(self._response.status_code, self._response.headers.multi_items())
+        self._check()
+        return Head.of(response.status_code, response.headers.multi_items())
+
+    def _extensions(self, step: Send) -> dict[str, Any]:
+        timeout = {"connect": step.connect, "read": step.idle, "write": step.idle, "pool": None}
+        if self._key[1] is None and self._key[0].startswith("http:"):
+            return {"timeout": timeout}
+        # httpcore gives TLS the connect limit anew, and the words that are changed with a proxy the limit of a read.
+        return {"timeout": timeout, "trace": self._trace}
+
+    async def _trace(self, event: str, info: Any) -> None:
+        """Bound all of connecting by one limit; httpcore tells when it begins, and when the request goes out."""
+        step, scope = self._send, self._scope
+        assert step is not None
+        assert scope is not None
+        if event.endswith("connect_tcp.started") and step.connect is not None:
+            self._connecting = True
+            scope.deadline = min(self._at(step.deadline), anyio.current_time() + step.connect)
+        elif event.endswith("request_headers.started") and info["request"].method != b"CONNECT":
+            self._connecting = False
+            scope.deadline = self._at(step.deadline)
 
     async def read(self, step: Read) -> bytes:
         """Return the next bytes of the body as soon as there are any; ``b""`` at its end."""
@@ -103,8 +130,7 @@ class HttpxChannel:
                 # would cost as much as all the rest of an event.
                 chunk = await chunks.__anext__()
             else:
-                async with self._within(step.deadline):
-                    chunk = await chunks.__anext__()
+                chunk = await self._within(step.deadline, _next, chunks)
             if chunk:
                 return chunk
         except StopAsyncIteration:
@@ -119,8 +145,7 @@ class HttpxChannel:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, unless the stream is cancelled meanwhile."""
-        async with self._within(None):
-            await anyio.sleep(seconds)
+        await self._within(None, anyio.sleep, seconds)
 
     async def release(self, step: Release) -> None:
         """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
@@ -130,38 +155,42 @@ class HttpxChannel:
             while self._response is not None and not self._exhausted and size < step.max_bytes:
                 size += len(await self.read(Read(deadline)))
         except TransportFailure:
-            return  # the answer is whole; a connection that breaks after it is merely not used again
+            await (
+                self.aclose()
+            )  # the answer is whole; a connection that breaks after it is merely not used again
+            return
         if self._response is not None and self._exhausted and self._line is not None:
             line, response = self._line, self._response
             self._forget()
             await response.aclose()
-            await self._transport.give_back(self._key, line)
+            await self._lines.give_back(self._key, line)
         else:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection, if one is open."""
+        """Close the connection, if one is open, even while this task is being cancelled."""
         line, response, chunks = self._line, self._response, self._chunks
         self._forget()
         if line is None:
             return
         with anyio.CancelScope(shield=True):
-            if response is not None:
-                with contextlib.suppress(httpx.HTTPError, OSError):
-                    await response.aclose()
-            if chunks is not None:
-                await _end(chunks)
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                await line.aclose()
+            try:
+                if response is not None:
+                    with contextlib.suppress(*GONE):
+                        await response.aclose()
+                if chunks is not None:
+                    await _end(chunks)
+            finally:  # asyncio's own way to cancel a task heeds no shield, but it strikes only once
+                await self._lines.discard(line)
 
     def cancel(self) -> None:
         """Wake whoever is blocked in a step; safe from any task and any thread."""
         self._cancelled = True
-        scope, loop = self._scope, self._loop
+        scope, loop, sock = self._scope, self._loop, self._sock
         if scope is not None and loop is not None:
             loop.call_soon(scope.cancel)
-        if self._sock is not None:
-            _wake(self._sock)
+        if sock is not None:
+            _wake(sock)
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run ``function`` as a task of its own on the loop of this channel, if that still runs."""
@@ -170,19 +199,30 @@ class HttpxChannel:
 
     # -- limits and failures -------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _within(self, deadline: float | None) -> AsyncIterator[None]:
+    async def _within(
+        self, deadline: float | None, function: Callable[..., Awaitable[T]], *args: Any
+    ) -> T:
         self._check()
-        left = math.inf if deadline is None else deadline - self.route.clock()
-        with anyio.CancelScope(deadline=anyio.current_time() + left) as self._scope:
-            self._loop = self._loop or EventLoop.current()
+        if self._loop is None:
+            self._loop = EventLoop.current()
+        with anyio.CancelScope(deadline=self._at(deadline)) as scope:
+            self._scope = scope
             try:
-                yield
+                return await function(*args)
             finally:
-                scope, self._scope = self._scope, None
-        if scope is not None and scope.cancelled_caught:
-            self._check()
-            raise TransportFailure("timeout", "the deadline passed")
+                self._scope = None
+        self._check()
+        passed = deadline is not None and self.route.clock() >= deadline - TICK_SECONDS
+        raise TransportFailure(
+            "connect_timeout" if self._connecting and not passed else "timeout",
+            f"the deadline passed ({origin(self._url())})",
+        )
+
+    def _at(self, deadline: float | None) -> float:
+        """Return a point in time of the exchange's clock on the clock of the event loop."""
+        if deadline is None:
+            return math.inf
+        return anyio.current_time() + deadline - self.route.clock()
 
     def _failure(self, error: BaseException) -> TransportFailure:
         if self._cancelled:
@@ -193,12 +233,20 @@ class HttpxChannel:
             kind = "tls"
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
+        elif kind == "timeout" and self._connecting:
+            kind = "connect_timeout"
         elif kind == "garbage" and _CUT.search(said):
             kind = "broken"
         elif kind == "garbage" and "buffer" in said:
             kind = "limit"
-        url = self._send.request.url if self._send is not None else ""
-        return TransportFailure(kind, f"{scrubbed(said or type(error).__name__)} ({origin(url)})")
+        if kind == "proxy":
+            kind = proxy_failure(said)
+        return TransportFailure(
+            kind, f"{scrubbed(said or type(error).__name__)} ({origin(self._url())})"
+        )
+
+    def _url(self) -> str:
+        return self._send.request.url if self._send is not None else ""
 
     def _check(self) -> None:
         if self._cancelled:
@@ -223,12 +271,16 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+    return await chunks.__anext__()
+
+
 async def _end(chunks: AsyncIterator[bytes]) -> None:
     """End httpx's nested generators through the error of their closed connection.
 
     Left to the garbage collector, each of them would be a task on asyncio and a warning on trio.
     """
-    with contextlib.suppress(httpx.HTTPError, httpx.StreamError, OSError):
+    with contextlib.suppress(*GONE):
         async for _ in chunks:
             continue
 
@@ -242,72 +294,55 @@ def _wake(sock: Any) -> None:
         twin.shutdown(socket.SHUT_RDWR)
 
 
-Key = tuple[str, "str | None"]
-"""The origin and the proxy that a connection serves."""
+async def _close(line: httpx.AsyncBaseTransport) -> None:
+    with contextlib.suppress(*GONE):
+        await line.aclose()
 
 
 class HttpxTransport:
-    """The idle connections of one client, on one event loop at a time.
+    """The connections of one client: httpx transports of a single connection.
 
     Args:
         route: proxies, TLS and the clock.
-        connect: makes the transport of one connection; for tests.
+        connect: makes the transport of one connection to an origin, through a proxy or none; for tests.
     """
 
     def __init__(
-        self,
-        route: Route,
-        connect: Callable[[Key], httpx.AsyncBaseTransport] | None = None,
+        self, route: Route, connect: Callable[[Key], httpx.AsyncBaseTransport] | None = None
     ) -> None:
         self.route = route
-        self._connect = connect if connect is not None else self._connection
-        self._home: tuple[int, Any] = (0, None)
-        self._idle: dict[Key, list[httpx.AsyncBaseTransport]] = {}
+        self.lines = Lines(connect if connect is not None else self._connection, _close)
 
     def open(self) -> HttpxChannel:
         """Return a line for one exchange."""
         return HttpxChannel(self)
 
-    def borrow(self, key: Key) -> httpx.AsyncBaseTransport:
-        """Return the connection to ``key`` that was used last, or a new one."""
-        home = (os.getpid(), EventLoop.current().key)
-        if self._home != home:
-            # Connections belong to the loop, and the process, that made them.
-            self._home, self._idle = home, {}
-        lines = self._idle.get(key)
-        return lines.pop() if lines else self._connect(key)
-
-    async def give_back(self, key: Key, line: httpx.AsyncBaseTransport) -> None:
-        """Keep a free connection for the next exchange."""
-        lines = self._idle.setdefault(key, [])
-        if len(lines) < IDLE_CONNECTIONS:
-            lines.append(line)
-        else:
-            await line.aclose()
-
     async def aclose(self) -> None:
         """Close the idle connections; a later exchange opens new ones."""
-        idle, self._idle = self._idle, {}
-        if self._home == (os.getpid(), EventLoop.current().key):
-            for line in [line for lines in idle.values() for line in lines]:
-                await line.aclose()
+        await self.lines.aclose()
 
     def _connection(self, key: Key) -> httpx.AsyncBaseTransport:
         address, proxy = key
         secure = address.startswith("https:") or (proxy or "").startswith("https:")
         context = tls_context(self.route.verify) if secure else _plain_context()
+        limits = httpx.Limits(
+            max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
+        )
         return httpx.AsyncHTTPTransport(
             verify=context,
             trust_env=False,
-            limits=httpx.Limits(
-                max_connections=1,
-                max_keepalive_connections=1,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-            proxy=None
-            if proxy is None
-            else httpx.Proxy(proxy, ssl_context=context if secure else None),
+            limits=limits,
+            proxy=None if proxy is None else _proxy(proxy, context),
         )
+
+
+def _proxy(url: str, context: ssl.SSLContext) -> httpx.Proxy:
+    # httpcore always has a SOCKS proxy look names up, but not every version knows the name for that; and it refuses a
+    # context for a proxy that TLS does not lead to.
+    return httpx.Proxy(
+        url.replace("socks5h://", "socks5://", 1),
+        ssl_context=context if url.startswith("https:") else None,
+    )
 
 
 _plain: list[ssl.SSLContext] = []

@@ -3,137 +3,52 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import threading
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse, LineTooLong
+from functools import partial
+from http.client import BadStatusLine, HTTPException, LineTooLong
 from typing import Any
 
 import requests
 import requests.adapters
 import urllib3
-import urllib3.connection
 import urllib3.exceptions
 
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, origin
 from ..errors import TransportFailure
-from .base import Route, scrubbed
-from .deadline import DeadlineSocket, HeadTooLong, connect, wake
+from .base import Route, proxy_failure, scrubbed
+from .connections import BadHeader, Response, performing, pools
+from .deadline import DeadlineSocket, TooMuch
+from .dial import Alarm, wake
+from .socks import SocksProxy
 from .tls import tls_context
 
 __all__ = ["RequestsChannel", "RequestsTransport"]
 
 READ_BYTES = 64 * 1024
 POOL_CONNECTIONS = 64
-
-_performing = threading.local()
-"""``.channel``: the channel whose `Send` this thread is performing; connections report to it."""
-
-
-class _Response(HTTPResponse):
-    """Tell the channel which response is its own: its `read1` hands bytes over as they come."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        channel = getattr(_performing, "channel", None)
-        if channel is not None:
-            channel.response = self
-
-
-class _Reporting:
-    """What our connections add to urllib3's: the socket obeys deadlines and is known to the channel."""
-
-    sock: Any
-
-    def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        channel: RequestsChannel | None = getattr(_performing, "channel", None)
-        if channel is not None:
-            self.sock = DeadlineSocket(self.sock, channel.route.clock)
-            channel.attach(self.sock)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        channel: RequestsChannel | None = getattr(_performing, "channel", None)
-        if channel is not None and isinstance(self.sock, DeadlineSocket):
-            channel.attach(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-
-class _Announcing(_Reporting):
-    """Tell the channel of the socket before it connects, too."""
-
-    host: str
-    port: int
-    timeout: float | None
-    socket_options: Any
-
-    def _new_conn(self) -> socket.socket:
-        # urllib3 documents this method as the one to override; if it were ever renamed, urllib3's own would run and
-        # only a cancel during the connect would have to wait for the connect limit.
-        channel: RequestsChannel | None = getattr(_performing, "channel", None)
-        if channel is None:
-            return super()._new_conn()  # type: ignore[misc, no-any-return]
-        this: Any = self
-        address = (self.host.strip("[]"), self.port)
-        try:
-            return connect(address, self.timeout, self.socket_options or (), channel.attach_raw)
-        except socket.gaierror as error:
-            raise urllib3.exceptions.NameResolutionError(self.host, this, error) from error
-        except TimeoutError as error:
-            raise urllib3.exceptions.ConnectTimeoutError(self, "no connection in time") from error
-        except OSError as error:
-            raise urllib3.exceptions.NewConnectionError(this, str(error)) from error
-
-
-class _Connection(_Announcing, urllib3.connection.HTTPConnection):
-    response_class = _Response
-
-
-class _TLSConnection(_Announcing, urllib3.connection.HTTPSConnection):
-    response_class = _Response
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-_POOLS = {"http": _Pool, "https": _TLSPool}
-
-
-def _socks_pools() -> dict[str, Any]:
-    """Return the same for SOCKS, whose connections dial in their own way; PySocks is an extra."""
-    from urllib3.contrib import socks
-
-    class Connection(_Reporting, socks.SOCKSConnection):
-        response_class = _Response
-
-    class TLSConnection(_Reporting, socks.SOCKSHTTPSConnection):
-        response_class = _Response
-
-    class Pool(socks.SOCKSHTTPConnectionPool):
-        ConnectionCls = Connection
-
-    class TLSPool(socks.SOCKSHTTPSConnectionPool):
-        ConnectionCls = TLSConnection
-
-    return {"http": Pool, "https": TLSPool}
+HEAD_SLACK = 1024
+"""The status line, and what the exchange's own measure of a head does not count."""
+FRAMING_BYTES = 4 * READ_BYTES
+"""What one read may bring: a piece of the body, and around it no more framing than this."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
     """requests' own adapter over our pools, with one TLS context a process instead of one a connection."""
 
+    def __init__(self, socks: SocksProxy | None) -> None:
+        self._socks = socks
+        super().__init__(pool_maxsize=POOL_CONNECTIONS)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = pools(self._socks)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _socks_pools() if proxy.startswith("socks") else _POOLS
+        manager.pool_classes_by_scheme = pools()
         return manager
 
     def build_connection_pool_key_attributes(
@@ -157,39 +72,32 @@ class RequestsChannel:
 
     def __init__(self, transport: RequestsTransport) -> None:
         self.route = transport.route
-        self.response: HTTPResponse | None = None
+        self.response: Response | None = None
         self._transport = transport
         self._reply: requests.Response | None = None
         self._sock: DeadlineSocket | None = None
-        self._raw_sock: socket.socket | None = None
-        self._cancelled = threading.Event()
+        self._alarm: Alarm | None = None
+        self._cancelled = False
         self._send: Send | None = None
         self._exhausted = False
+        self._owner = os.getpid()
 
     # -- what connections report ---------------------------------------------------------------------------
 
-    def attach_raw(self, sock: socket.socket) -> None:
-        """Know a socket before it is connected: a cancel must not wait for that, nor for TLS and proxies."""
-        self._raw_sock = sock
-        if self._cancelled.is_set():
-            wake(sock)
+    def announce(self, alarm: Alarm) -> None:
+        """Take note of what wakes this thread: a cancel must not wait for connecting, TLS or a proxy."""
+        self._alarm = alarm
+        if self._cancelled:
+            alarm()
 
     def attach(self, sock: DeadlineSocket) -> None:
-        """Take over a connection's socket for this exchange."""
+        """Take a connected socket over for this exchange."""
         step = self._send
         assert step is not None
-        sock.deadline, sock.idle, sock.head_left = (
-            step.deadline,
-            step.idle,
-            step.header_limit,
-        )
+        sock.deadline, sock.idle = step.deadline, step.idle
+        sock.allowance = step.header_limit + HEAD_SLACK
         self._sock = sock
-        if isinstance(
-            sock.sock, socket.socket
-        ):  # else TLS within TLS: the socket below it is known already
-            self._raw_sock = sock.sock
-        if self._cancelled.is_set() and self._raw_sock is not None:
-            wake(self._raw_sock)
+        self.announce(partial(wake, sock.plain))
 
     # -- steps ---------------------------------------------------------------------------------------------
 
@@ -198,21 +106,23 @@ class RequestsChannel:
         self.close()
         self._check()
         self._send, self._exhausted = step, False
-        request = requests.Request(
-            step.request.method,
-            step.request.url,
-            headers=dict(step.request.headers),
-            data=step.request.body,
-        ).prepare()
-        proxy = self.route.proxy(step.request.url)
-        _performing.channel = self
+        url = step.request.url
+        proxy = self.route.proxy(url)
+        before, performing.channel = performing.channel, self  # a finalizer may send in between
         try:
-            self._reply = self._transport.adapter().send(
+            request = requests.Request(
+                step.request.method,
+                url,
+                headers=dict(step.request.headers),
+                data=step.request.body,
+            ).prepare()
+            socks = proxy is not None and proxy.startswith("socks")
+            self._reply = self._transport.adapter(proxy if socks else None).send(
                 request,
                 stream=True,
                 timeout=(_sooner(step, self.route.clock()), None),
                 verify=self.route.verify,
-                proxies={} if proxy is None else {"http": proxy, "https": proxy},
+                proxies={} if proxy is None or socks else {"http": proxy, "https": proxy},
             )
         except (
             requests.RequestException,
@@ -220,15 +130,11 @@ class RequestsChannel:
             HTTPException,
             OSError,
         ) as error:
-            raise self._failure(error, step.request.url) from None
+            raise self._failure(error, url) from None
         finally:
-            _performing.channel = None
-        if self._sock is not None:
-            self._sock.head_left = None
+            performing.channel = before
         self._check()
-        raw = self._reply.raw
-        headers = raw.headers if raw is not None else self._reply.headers
-        return Head.of(self._reply.status_code, headers.items())
+        return Head.of(self._reply.status_code, self._reply.raw.headers.items())
 
     def read(self, step: Read) -> bytes:
         """Return the next bytes of the body as soon as there are any; ``b""`` at its end."""
@@ -239,15 +145,9 @@ class RequestsChannel:
             if sock is None or response is None:
                 chunk = self._read_plainly()
             else:
-                sock.deadline = step.deadline
+                sock.deadline, sock.allowance = step.deadline, FRAMING_BYTES
                 chunk = response.read1(READ_BYTES)
-        except (
-            urllib3.exceptions.HTTPError,
-            HTTPException,
-            OSError,
-            ValueError,
-            AttributeError,
-        ) as error:
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             raise self._failure(error, self._url()) from None
         if not chunk:
             self._end(response)
@@ -259,7 +159,7 @@ class RequestsChannel:
         chunk: bytes = self._reply.raw.read1(READ_BYTES, decode_content=False)
         return chunk
 
-    def _end(self, response: HTTPResponse | None) -> None:
+    def _end(self, response: Response | None) -> None:
         self._check()
         if response is not None and response.length:
             # http.client's read1 takes a cut of a body with a Content-Length for its end.
@@ -269,7 +169,10 @@ class RequestsChannel:
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the stream is cancelled meanwhile."""
-        self._cancelled.wait(seconds)
+        bell = threading.Lock()
+        bell.acquire()
+        self.announce(partial(_ring, bell))
+        bell.acquire(timeout=seconds)
         self._check()
 
     def release(self, step: Release) -> None:
@@ -285,65 +188,79 @@ class RequestsChannel:
             self.close()  # the answer is whole; a connection that breaks after it is merely not used again
             return
         if self._reply is not None and self._exhausted:
-            raw, self._reply = self._reply.raw, None
+            raw = self._reply.raw
             if self.response is not None:
                 self.response.close()  # read1 leaves a body of known length open at its end
-            raw.release_conn()
             self._forget()
+            raw.release_conn()
         else:
             self.close()
 
     def close(self) -> None:
-        """Close the connection, if one is open."""
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            if self._raw_sock is not None:
-                wake(
-                    self._raw_sock
-                )  # a reader in another thread holds the buffer's lock: close would wait for it
-            reply.raw.close()
-            reply.raw.release_conn()
+        """Close the connection, if one is open.
+
+        It does not go back to the pool, which would take the pool's lock: this may run in a finalizer.
+        """
+        reply, sock = self._reply, self._sock
         self._forget()
+        if reply is not None:
+            if sock is not None and self._owner == os.getpid():
+                wake(sock.plain)  # a copy in a forked child would keep the service believing
+            reply.raw.close()
+
+    def abandon(self) -> None:
+        """Let go of the socket, from a finalizer: without waiting, and without any lock."""
+        sock = self._sock
+        if sock is not None:
+            if self._owner == os.getpid():
+                wake(sock.plain)
+            sock.sock.close()
 
     def cancel(self) -> None:
-        """Wake whoever is blocked in a step; safe from any thread."""
-        self._cancelled.set()
-        sock = self._raw_sock
-        if sock is not None:
-            wake(sock)
+        """Wake whoever is blocked in a step; safe from any thread and from a signal handler."""
+        self._cancelled = True
+        alarm = self._alarm
+        if alarm is not None:
+            alarm()
 
     # -- failures ------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._sock = self._raw_sock = self.response = None
+        self._reply = self._sock = self._alarm = self.response = None
 
     def _url(self) -> str:
         return self._send.request.url if self._send is not None else ""
 
     def _check(self) -> None:
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise TransportFailure("cancelled")
 
     def _failure(self, error: BaseException, url: str) -> TransportFailure:
         connected = self._sock is not None
         self.close()
-        if self._cancelled.is_set():
+        if self._cancelled:
             return TransportFailure("cancelled")
         chain = list(_chain(error))
-        kind = next(
-            (kind for kind, types in _KINDS if any(isinstance(e, types) for e in chain)),
-            "broken",
-        )
+        kind = _kind(chain)
         if kind == "timeout" and not connected:
             kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
         if kind == "connect_timeout" and self._passed_deadline():
             kind = "timeout"  # the deadline was nearer than the connect limit
         said = next((text for e in reversed(chain) if (text := str(e))), type(error).__name__)
+        if kind == "proxy":
+            kind = proxy_failure(said)
         return TransportFailure(kind, f"{scrubbed(said)} ({origin(url)})")
 
     def _passed_deadline(self) -> bool:
         deadline = self._send.deadline if self._send is not None else None
         return deadline is not None and self.route.clock() >= deadline
+
+
+def _ring(bell: threading.Lock) -> None:
+    try:
+        bell.release()
+    except RuntimeError:
+        pass  # it has rung
 
 
 def _sooner(step: Send, now: float) -> float | None:
@@ -370,8 +287,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             ]
 
 
+def _kind(chain: list[BaseException]) -> str:
+    for kind, types in _KINDS:
+        if any(isinstance(error, types) for error in chain):
+            return kind
+    words = "\n".join(map(str, chain))
+    return next((kind for kind, said in _WORDS if re.search(said, words)), "broken")
+
+
 _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
-    ("limit", (HeadTooLong, LineTooLong)),
+    ("limit", (TooMuch, LineTooLong)),
     ("proxy", (urllib3.exceptions.ProxyError, requests.exceptions.ProxyError)),
     ("tls", (urllib3.exceptions.SSLError, requests.exceptions.SSLError)),
     (
@@ -382,12 +307,19 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
             requests.exceptions.InvalidURL,
         ),
     ),
-    (
-        "connect_timeout",
-        (urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout),
-    ),
+    ("connect_timeout", (urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)),
     ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout)),
+    ("broken", (ConnectionError,)),
+    ("garbage", (BadStatusLine, BadHeader)),
 )
+"""The first that something in the chain of an error belongs to; RemoteDisconnected is a bad status line, too."""
+
+_WORDS = (
+    ("proxy", "Tunnel connection failed"),
+    ("headers", "got more than"),
+    ("garbage", r"base 16: b'.+'"),
+)
+"""What http.client says where it has no class of its own; the size of a chunk that was cut is empty."""
 
 
 class RequestsTransport:
@@ -399,9 +331,8 @@ class RequestsTransport:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self._adapter: requests.adapters.HTTPAdapter | None = None
-        self._pid = 0
-        self._lock = threading.Lock()
+        # No lock guards it, because a fork could copy that locked: of two pools made at once, one is kept.
+        self._adapters: dict[tuple[int, str | None], _Adapter] = {}
 
     def open(self) -> RequestsChannel:
         """Return a line for one exchange."""
@@ -411,17 +342,24 @@ class RequestsTransport:
         """Return a transport with the same routes and none of the connections."""
         return RequestsTransport(self.route)
 
-    def adapter(self) -> requests.adapters.HTTPAdapter:
-        """Return the pool of this process: sockets that a fork copied belong to the parent."""
-        with self._lock:
-            if self._adapter is None or self._pid != os.getpid():
-                self._pid = os.getpid()
-                self._adapter = _Adapter(pool_maxsize=POOL_CONNECTIONS)
-            return self._adapter
+    def adapter(self, socks: str | None) -> requests.adapters.HTTPAdapter:
+        """Return the pool of this process: sockets that a fork copied belong to the parent.
+
+        Args:
+            socks: the URL of the SOCKS proxy that its connections go through.
+        """
+        key = (os.getpid(), socks)
+        adapter = self._adapters.get(key)
+        if adapter is None:
+            proxy = None if socks is None else SocksProxy.of(socks)
+            adapter = self._adapters.setdefault(key, _Adapter(proxy))
+            for other in [other for other in self._adapters if other[0] != key[0]]:
+                self._adapters.pop(other, None)
+        return adapter
 
     def close(self) -> None:
         """Close the idle connections; a later exchange opens a new pool."""
-        with self._lock:
-            adapter, self._adapter = self._adapter, None
-            if adapter is not None and self._pid == os.getpid():
+        adapters, self._adapters = self._adapters, {}
+        for (process, _), adapter in adapters.items():
+            if process == os.getpid():
                 adapter.close()

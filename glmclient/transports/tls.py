@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
+
+from ..errors import ConfigurationError
 
 __all__ = ["tls_context"]
 
 _contexts: dict[tuple[int, bool | str], ssl.SSLContext] = {}
-_lock = threading.Lock()
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:
@@ -18,20 +18,30 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
     Args:
         verify: ``True`` for the certificate authorities of certifi, a path to a bundle file or directory of
             your own, or ``False`` to trust anybody.
+
+    Raises:
+        ConfigurationError: the path holds no certificates.
     """
+    # No lock guards it, because a fork could copy that locked: two contexts made at once are as good as one.
     key = (os.getpid(), verify)
-    with _lock:
-        context = _contexts.get(key)
-        if context is None:
-            context = _contexts[key] = _built(verify)
+    context = _contexts.get(key)
+    if context is None:
+        context = _contexts.setdefault(key, _built(verify))
     return context
 
 
 def _built(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, str):
-        if os.path.isdir(verify):
-            return ssl.create_default_context(capath=verify)
-        return ssl.create_default_context(cafile=verify)
+        folder = os.path.isdir(verify)
+        try:
+            return ssl.create_default_context(
+                cafile=None if folder else verify, capath=verify if folder else None
+            )
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(
+                f"verify names {verify!r}, which cannot be used: {error}. Give a PEM file of CA certificates, or a "
+                "folder made by `openssl rehash`."
+            ) from None
     if verify:
         import certifi
 

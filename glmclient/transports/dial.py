@@ -1,0 +1,121 @@
+"""Open a TCP connection within a limit, in a way that another thread can break off.
+
+``socket.create_connection`` gives each address of a host the whole limit, lets the name be looked up for as long as the
+system likes, and can be woken from neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeAlias
+
+__all__ = ["Alarm", "NameNotFound", "dial", "wake"]
+
+Alarm: TypeAlias = Callable[[], None]
+"""Wakes whoever is blocked; called from any thread, at any time."""
+Address: TypeAlias = tuple[Any, ...]
+
+
+class NameNotFound(OSError):
+    """The name of the host has no address."""
+
+
+def wake(sock: socket.socket) -> None:
+    """Shut ``sock`` down both ways: a thread blocked in it returns at once.
+
+    The plain socket's method is used for TLS too: ``SSLSocket.shutdown`` drops the TLS state under a reader.
+    """
+    # ENOTCONN: the peer was faster; EBADF: it is closed already.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def dial(
+    host: str,
+    port: int,
+    *,
+    until: float | None,
+    clock: Callable[[], float],
+    options: Iterable[tuple[Any, ...]],
+    announce: Callable[[Alarm], None],
+) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    Args:
+        until: when, on ``clock``, all of it must be done; each address gets its share of what is left.
+        options: for ``setsockopt``.
+        announce: told, before anything blocks, what wakes it.
+
+    Raises:
+        TimeoutError: time ran out.
+        NameNotFound: the name has no address.
+        OSError: none of the addresses answers.
+    """
+    left = partial(_left, until, clock)
+    addresses = _resolve(host, port, left, announce)
+    last: OSError | None = None
+    for place, (family, address) in enumerate(addresses):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            announce(partial(wake, sock))
+            seconds = left()
+            sock.settimeout(None if seconds is None else seconds / (len(addresses) - place))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    assert last is not None  # a name without an address was told above
+    raise last
+
+
+def _left(until: float | None, clock: Callable[[], float]) -> float | None:
+    if until is None:
+        return None
+    left = until - clock()
+    if left <= 0:
+        raise TimeoutError("the connection was not made in time")
+    return left
+
+
+def _resolve(
+    host: str, port: int, left: Callable[[], float | None], announce: Callable[[Alarm], None]
+) -> list[tuple[int, Address]]:
+    """Look a name up in a thread of its own, since nothing can break the system's resolver off."""
+    with contextlib.suppress(socket.gaierror):
+        return _look_up(host, port, socket.AI_NUMERICHOST)
+    answers: queue.SimpleQueue[list[tuple[int, Address]] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_look_up(host, port, 0))
+        except OSError as error:
+            answers.put(NameNotFound(f"{host}: {error.strerror or error}"))
+        except UnicodeError:
+            answers.put(NameNotFound(f"{host}: not a name that can be looked up"))
+
+    announce(lambda: answers.put(InterruptedError("woken")))
+    threading.Thread(target=ask, name="glmclient-resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=left())
+    except queue.Empty:
+        raise TimeoutError(f"{host} was not looked up in time") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _look_up(host: str, port: int, flags: int) -> list[tuple[int, Address]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, address) for family, _, _, _, address in found]
