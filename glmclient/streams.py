@@ -95,6 +95,7 @@ class BaseStream:
         with self._folding:
             unread = list(self._events)
             self._fold_first(len(self._batch) - len(unread))
+            self._take(_NOTHING)
 
     # -- states --------------------------------------------------------------------------------------------
 

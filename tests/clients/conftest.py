@@ -1,0 +1,27 @@
+"""Bodies of tests that are coroutines are run by the driver that they ask for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from .driver import Driver, drivers
+
+
+@pytest.fixture(params=drivers, ids=repr)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each way to run a client."""
+    found: Driver = request.param
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    pyfuncitem.funcargs["driver"].run(pyfuncitem.obj, **arguments)
+    return True

@@ -1,0 +1,1 @@
+"""ChatGLM's dialect."""
