@@ -23,7 +23,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         ConfigurationError: a package of the extra is missing; the error names the command that installs it.
     """
     try:
-        from . import markdown  # noqa: F401 - to say now, not at the first answer, what is missing
+        import markdown_it  # noqa: F401 - to say now, not at the first answer, what is missing
+
         from .magics import GLMMagics
     except ImportError as error:
         raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import time
@@ -177,10 +178,20 @@ async def ashow(stream: AsyncStream, *, interval: float = INTERVAL) -> Reply:
 
 
 async def _painted(stream: AsyncStream, painter: Painter) -> Reply:
-    with painter:
-        async for event in stream:
-            painter.say(event)
+    # A notebook's loop that sleeps on its sockets sees the interrupt button only when something wakes it.
+    waking = asyncio.ensure_future(_ticking(INTERVAL))
+    try:
+        with painter:
+            async for event in stream:
+                painter.say(event)
+    finally:
+        waking.cancel()
     return await stream.reply()
+
+
+async def _ticking(interval: float) -> None:
+    while True:  # noqa: ASYNC110 - to be woken is the purpose
+        await asyncio.sleep(interval)
 
 
 def display_stream(stream: Stream | AsyncStream) -> None:
@@ -200,8 +211,6 @@ def display_stream(stream: Stream | AsyncStream) -> None:
 
 def _display_soon(stream: AsyncStream) -> None:
     """Show an asynchronous stream that is the value of a cell: the cell ends at once, and the answer comes in below."""
-    import asyncio
-
     if not draws():
         sys.stdout.write(f"{stream!r}\n")
         return

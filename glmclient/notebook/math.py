@@ -5,6 +5,7 @@ Without these rules Markdown would take the backslashes off the brackets and mak
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["math_rules"]
 
 _DELIMITERS = (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)"), ("$", "$"))
-_DISPLAYED = frozenset({"$$", r"\["})
+_DISPLAYED = {
+    "$$": re.compile(r"\$\$[ \t]*$", re.MULTILINE),
+    r"\[": re.compile(r"\\\][ \t]*$", re.MULTILINE),
+}
+"""What ends a formula that stands on lines of its own."""
 _LONGEST = 4000
 """Characters of one formula at most, so that many unclosed delimiters cost no quadratic search."""
 
@@ -45,51 +50,51 @@ def _inline(state: StateInline, silent: bool) -> bool:
         if end < 0:
             return False
         if not silent:
-            _add(state, opening, source[start + len(opening) : end])
+            _add(state, opening, source[start + len(opening) : end].strip())
         state.pos = end + len(closing)
         return True
     return False
 
 
 def _closing(source: str, start: int, closing: str) -> int:
-    """Return where the formula that begins at ``start`` ends, or -1."""
+    """Return where the formula that begins at ``start`` ends, or -1; the first closing that is not escaped decides."""
     limit = start + _LONGEST
     end = source.find(closing, start, limit)
-    while end >= 0 and not _closes(source, start, end, closing):
+    while end > start and source[end - 1] == "\\":
         end = source.find(closing, end + 1, limit)
-    return end
-
-
-def _closes(source: str, start: int, end: int, closing: str) -> bool:
-    formula = source[start:end]
-    if not formula.strip() or formula.endswith("\\"):
-        return False
+    formula = source[start : max(end, start)]
+    if not formula.strip():
+        return -1
     # Pandoc's rule for a single dollar, by which "$5 and $10" is money.
     money = formula[0].isspace() or formula[-1].isspace() or source[end + 1 : end + 2].isdigit()
-    return closing != "$" or not money
+    return -1 if closing == "$" and money else end
 
 
 def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
-    opening = state.src[state.bMarks[first] + state.tShift[first] :][:2]
-    closing = dict(_DELIMITERS).get(opening)
-    if opening not in _DISPLAYED or closing is None or state.is_code_block(first):
+    start = state.bMarks[first] + state.tShift[first]
+    closing = _DISPLAYED.get(state.src[start : start + 2])
+    if closing is None or state.is_code_block(first):
+        return False
+    found = closing.search(state.src, start + 2, start + _LONGEST)
+    if found is None:
         return False
     lines: list[str] = []
     for line in range(first, last):
-        text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
-        lines.append(text[2:] if line == first else text)
-        if lines[-1].endswith(closing):
-            lines[-1] = lines[-1][:-2]
-            if not silent:
-                _add(state, opening, "\n".join(lines))
-            state.line = line + 1
-            return True
+        if state.sCount[line] < state.blkIndent and not state.isEmpty(line):
+            return False  # the list item around ends before the formula does
+        lines.append(state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]])
+        if state.eMarks[line] >= found.end():
+            formula = "\n".join(lines).rstrip()[2:-2].strip()
+            if formula and not silent:
+                _add(state, state.src[start : start + 2], formula)
+                state.line = line + 1
+            return bool(formula)
     return False
 
 
 def _add(state: StateInline | StateBlock, opening: str, formula: str) -> None:
     token = state.push("math", "", 0)
-    token.content, token.markup = formula.strip(), opening
+    token.content, token.markup = formula, opening
 
 
 def _render(

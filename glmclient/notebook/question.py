@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,17 +18,17 @@ _LONG = (*_SHORT.values(), "--option")
 _KNOWN = ", ".join([*(f"{short}/{name}" for short, name in _SHORT.items()), "--option"])
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is asked, of whom, and where the answer goes."""
 
-    prompt: str = ""
+    prompt: str
     model: str | None = None
     provider: str | None = None
     client: str | None = None
     output: str | None = None
     system: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, line: str, cell: str | None) -> Question:
@@ -36,14 +37,14 @@ class Question:
         Raises:
             UsageError: an option is unknown, has no value or a wrong one, or there is nothing to ask.
         """
-        question = cls()
+        given: dict[str, Any] = {"options": {}}
         rest = line.strip()
         while re.match(r"-\S", rest):
             flag, rest = _word(rest, "")
             if flag == "--":
                 break
-            rest = question._take(flag, rest)
-        question.prompt = "\n".join(filter(None, (rest, (cell or "").strip())))
+            rest = _take(flag, rest, given)
+        question = cls("\n".join(filter(None, (rest, (cell or "").strip()))), **given)
         if not question.prompt:
             raise UsageError(
                 "%glm: ask something: %glm [options] question. %glm? tells the options."
@@ -59,21 +60,22 @@ class Question:
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
         return [*system, {"role": "user", "content": self.prompt}]
 
-    def _take(self, flag: str, rest: str) -> str:
-        """Take the value of an option, and return what follows it."""
-        name = _SHORT.get(flag, flag)
-        if name not in _LONG:
-            raise UsageError(
-                f"%glm: there is no option {flag}; there are {_KNOWN}. "
-                "Write -- before a question that begins with a dash."
-            )
-        value, rest = _word(rest, flag)
-        if name == "--option":
-            text, rest = _word(rest, f"{flag} {value}")
-            self.options[value] = _json_or_text(text)
-        else:
-            setattr(self, name[2:], value)
-        return rest
+
+def _take(flag: str, rest: str, given: dict[str, Any]) -> str:
+    """Take the value of an option, and return what follows it."""
+    name = _SHORT.get(flag, flag)
+    if name not in _LONG:
+        raise UsageError(
+            f"%glm: there is no option {flag}; there are {_KNOWN}. "
+            "Write -- before a question that begins with a dash."
+        )
+    value, rest = _word(rest, flag)
+    if name == "--option":
+        text, rest = _word(rest, f"{flag} {value}")
+        given["options"][value] = _json_or_text(text)
+    else:
+        given[name[2:]] = value
+    return rest
 
 
 def _word(text: str, flag: str) -> tuple[str, str]:
