@@ -10,7 +10,7 @@ import socket
 import threading
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from typing import Any, Protocol
 
 import urllib3
@@ -18,6 +18,7 @@ import urllib3.connection
 import urllib3.exceptions
 
 from .base import Route
+from .chunks import ChunkedResponse
 from .deadline import DeadlineSocket
 from .dial import Alarm, NameNotFound, dial, wake
 from .socks import SocksProxy, negotiate
@@ -53,7 +54,7 @@ class _Performing(threading.local):
 performing = _Performing()
 
 
-class Response(HTTPResponse):
+class Response(ChunkedResponse):
     """Tell the channel which response is its own: its ``read1`` hands bytes over as they come."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
