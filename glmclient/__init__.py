@@ -155,16 +155,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    module = _HOME_OF.get(name) or _HOOKS.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name for an object
 
-    value: object = getattr(importlib.import_module(f".{module}", __name__), name)
-    if name in _HOME_OF:
-        globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        module = _HOME_OF.get(name) or _HOOKS.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value: object = getattr(importlib.import_module(f".{module}", __name__), name)
+        if name in _HOME_OF:
+            globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

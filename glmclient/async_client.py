@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "AsyncStream"]
 
-log = logging.getLogger("glmclient.stream")
+log: logging.Logger = logging.getLogger("glmclient.stream")
 
 
 async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None:

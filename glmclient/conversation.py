@@ -57,7 +57,7 @@ class BaseConversation(Generic[C, S]):
         self.client = client
         self.system = system
         self.model = model
-        self.options = dict(options or {})
+        self.options: dict[str, Any] = dict(options or {})
         self._history: tuple[dict[str, Any], ...] = ()
         self._memory: Finish | None = None
         """The last answer, while it holds what the service goes on from."""

@@ -128,7 +128,7 @@ class APIStatusError(GLMError):
         super().__init__(message, **known)
         self.status_code = status_code
         self.code = code
-        self.message = reason or message
+        self.message: str = reason or message
         self.body = body
         self.retry_after = retry_after
 

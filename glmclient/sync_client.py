@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "SyncClient"]
 
-log = logging.getLogger("glmclient.stream")
+log: logging.Logger = logging.getLogger("glmclient.stream")
 
 
 def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:

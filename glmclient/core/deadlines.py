@@ -23,8 +23,8 @@ class Deadlines:
     __slots__ = ("_began", "_clock", "_first", "_total", "answering", "timeout")
 
     def __init__(self, timeout: Timeout, clock: Callable[[], float]) -> None:
-        self.timeout = timeout
-        self.answering = False
+        self.timeout: Timeout = timeout
+        self.answering: bool = False
         """The first event of the answer is here: ``first_event`` is met."""
         self._clock = clock
         self._began = clock()

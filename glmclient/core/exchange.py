@@ -31,7 +31,7 @@ from .transcript import Transcript
 
 __all__ = ["Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
 
-log = logging.getLogger("glmclient.exchange")
+log: logging.Logger = logging.getLogger("glmclient.exchange")
 
 T = TypeVar("T")
 
@@ -72,12 +72,12 @@ class Exchange:
         self.clock = clock
         self.now = now
         self.identity = identity
-        self.transcript = Transcript()
-        self.attempts = 0
+        self.transcript: Transcript = Transcript()
+        self.attempts: int = 0
         self.request_id: str | None = None
         self.cleanup: Request | None = None
         """Sent, best effort, if the user leaves early: tells the service to stop."""
-        self.handed_over = False
+        self.handed_over: bool = False
         """Any event was handed over: from here on nothing is tried again."""
         self.received = 0
         """Bytes of the stream in this attempt."""

@@ -59,7 +59,7 @@ class Identity:
     ) -> None:
         system = random.SystemRandom()  # a fork must not make two clients draw the same ids
         self._bits = bits if bits is not None else system.getrandbits
-        self.chance = chance if chance is not None else system.random
+        self.chance: Callable[[], float] = chance if chance is not None else system.random
         self._ids = ids
         self._given = (bits, chance, ids)
 

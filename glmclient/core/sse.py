@@ -44,7 +44,7 @@ class SSEParser:
     """
 
     def __init__(self, *, max_line: int = _BOUNDS.line, max_frame: int = _BOUNDS.frame) -> None:
-        self.last_event_id = ""
+        self.last_event_id: str = ""
         """The id that the last blank line made current."""
         self.retry: int | None = None
         """The reconnection time in milliseconds that the service asked for last."""

@@ -41,7 +41,7 @@ class AnswerView:
     """An answer as far as it came, with what belongs to it beside its text."""
 
     def __init__(self) -> None:
-        self.transcript = Transcript()
+        self.transcript: Transcript = Transcript()
         self._ended = False
         self._failure: GLMError | None = None
         self._note = ""

@@ -81,9 +81,9 @@ class Provider(ABC):
         headers: Mapping[str, str] | None = None,
         identity: Identity | None = None,
     ) -> None:
-        self.url = checked_base_url(base_url if base_url is not None else self.default_url)
-        self.headers = checked_headers(headers)
-        self.identity = identity if identity is not None else Identity()
+        self.url: str = checked_base_url(base_url if base_url is not None else self.default_url)
+        self.headers: dict[str, str] = checked_headers(headers)
+        self.identity: Identity = identity if identity is not None else Identity()
 
     @abstractmethod
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:

@@ -76,8 +76,8 @@ class ChatGLM(Provider):
 
     name = "chatglm"
     default_url = "https://chatglm.cn"
-    supports = Capabilities(reasoning=True)
-    models = ("glm-4",)
+    supports: Capabilities = Capabilities(reasoning=True)
+    models: tuple[str, ...] = ("glm-4",)
     default_model = "glm-4"
 
     def __init__(
@@ -91,7 +91,7 @@ class ChatGLM(Provider):
     ) -> None:
         super().__init__(base_url=base_url, headers=headers, identity=identity)
         self.assistant_id = assistant_id
-        self.device_id = checked_header_value(
+        self.device_id: str = checked_header_value(
             "X-Device-Id",
             device_id if device_id is not None else self.identity.device_id(),
         )

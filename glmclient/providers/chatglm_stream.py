@@ -32,7 +32,7 @@ from ..events import (
 
 __all__ = ["ChatGLMDecoder"]
 
-log = logging.getLogger("glmclient.chatglm")
+log: logging.Logger = logging.getLogger("glmclient.chatglm")
 
 Json = Mapping[str, Any]
 
@@ -55,8 +55,8 @@ class ChatGLMDecoder:
         include_unknown: bool = False,
         refusal: Callable[[Json], APIStatusError] | None = None,
     ) -> None:
-        self.done = False
-        self.skipped = 0
+        self.done: bool = False
+        self.skipped: int = 0
         """Frames that were not JSON objects."""
         self._reader = TemplateReader(max_line=limits.line, max_frame=limits.frame)
         self._growing: tuple[Answer[Event], Any] | None = None

@@ -113,12 +113,12 @@ class Gradio(Provider):
             raise ConfigurationError(
                 f"function must be the api_name of a function, such as 'model_chat', not {function!r}."
             )
-        self.supports = Capabilities(system_messages=True, message_history=True)
+        self.supports: Capabilities = Capabilities(system_messages=True, message_history=True)
         self.models: tuple[str, ...] = ("qwen-2.5",)
         self.default_model: str | None = "qwen-2.5"
-        self.function = function.strip("/")
-        self.fn_index = _checked_index(fn_index, "fn_index")
-        self.trigger_id = _checked_index(trigger_id, "trigger_id")
+        self.function: str = function.strip("/")
+        self.fn_index: int | None = _checked_index(fn_index, "fn_index")
+        self.trigger_id: int | None = _checked_index(trigger_id, "trigger_id")
         self._token = Secret(checked_header_value("api_key", api_key)) if api_key else None
         self._service = Service(self.name, self.url, self.function)
         self._page: Page | None = None

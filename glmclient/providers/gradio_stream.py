@@ -49,12 +49,12 @@ class SessionDecoder:
         include_unknown: bool = False,
         limits: Limits,
     ) -> None:
-        self.done = False
-        self.over = False
+        self.done: bool = False
+        self.over: bool = False
         """The service has ended the event, whatever the end was: there is nothing left to cancel."""
-        self.session_lost = False
+        self.session_lost: bool = False
         """The service does not know the session, so that nothing can have run in it."""
-        self.doubtful = False
+        self.doubtful: bool = False
         """The service failed before its first update: the page may have changed."""
         self._event_id = event_id
         self._position = answer

@@ -152,7 +152,7 @@ class OpenAICompatible(Platform):
 
     name = "openai"
     default_url = ""
-    models = ()
+    models: tuple[str, ...] = ()
     default_model = None
     parameters = OPENAI_PARAMETERS
 

@@ -37,7 +37,7 @@ class Platform(Provider):
         identity: the source of request ids; for tests.
     """
 
-    supports = Capabilities(
+    supports: Capabilities = Capabilities(
         system_messages=True, message_history=True, tools=True, reasoning=True, usage=True
     )
     parameters: ClassVar[Parameters]

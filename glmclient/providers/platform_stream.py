@@ -38,7 +38,7 @@ class PlatformDecoder:
     """
 
     def __init__(self, answer: AnswerReader, refusals: Refusals, limits: Limits) -> None:
-        self.done = False
+        self.done: bool = False
         self._answer = answer
         self._refusals = refusals
         self._limits = limits

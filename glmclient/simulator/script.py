@@ -150,7 +150,9 @@ class Script:
     ) -> None:
         if not answers:
             raise ConfigurationError("a Script needs at least one answer.")
-        self.answers = tuple(each if callable(each) else Answer.of(each) for each in answers)
+        self.answers: tuple[Answer | Callable[[SimulatedRequest], AnswerLike], ...] = tuple(
+            each if callable(each) else Answer.of(each) for each in answers
+        )
         self.repeat = repeat
 
     def __repr__(self) -> str:

@@ -41,7 +41,7 @@ class LoopbackServer:
         self._failures: list[Exception] = []
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._count = 0
-        self.stopping = threading.Event()
+        self.stopping: threading.Event = threading.Event()
         """It leaves, not the clients."""
         self._listener: socket.socket | None = None
         self._wake: socket.socket | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["EventLoop"]
 
-log = logging.getLogger("glmclient.stream")
+log: logging.Logger = logging.getLogger("glmclient.stream")
 
 _tasks: set[Any] = set()
 """asyncio holds tasks weakly: what is to run to its end must be held."""
@@ -33,7 +33,7 @@ class EventLoop:
         call_soon: Callable[[Callable[[], object]], object],
         start: Callable[[Callable[[], Awaitable[None]]], object],
     ) -> None:
-        self.key = key
+        self.key: Any = key
         self._call_soon = call_soon
         self._start = start
 
