@@ -56,7 +56,7 @@ class Track:
     __slots__ = ("_increments", "_mode", "_pieces", "length")
 
     def __init__(self, mode: Mode) -> None:
-        self.length = 0
+        self.length: int = 0
         """Characters in the text."""
         self._mode = mode
         self._pieces: list[str] = []
@@ -129,7 +129,7 @@ class Answer(Generic[E]):
     def __init__(
         self, mode: Mode, delta: Callable[[str], E], replace: Callable[[int, str], E]
     ) -> None:
-        self.length = 0
+        self.length: int = 0
         """Characters in the text."""
         self._mode = mode
         self._delta = delta

@@ -79,7 +79,7 @@ class Exchange:
         """Sent, best effort, if the user leaves early: tells the service to stop."""
         self.handed_over: bool = False
         """Any event was handed over: from here on nothing is tried again."""
-        self.received = 0
+        self.received: int = 0
         """Bytes of the stream in this attempt."""
         self._deadlines = Deadlines(timeout, clock)
         self._connected = False

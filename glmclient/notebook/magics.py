@@ -26,10 +26,10 @@ class GLMMagics(Magics):
         make_client: makes the client of a provider, by its name.
     """
 
-    provider = Unicode("chatglm", help="The service that is asked where -p names none.").tag(
+    provider: Unicode[str, str | bytes] = Unicode("chatglm", help="The service that is asked where -p names none.").tag(
         config=True
     )
-    model = Unicode(
+    model: Unicode[str, str | bytes] = Unicode(
         "", help="The model where -m names none; the service's own default if empty."
     ).tag(config=True)
 

@@ -67,6 +67,7 @@ class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # each item is on the wire when it is written
     server: Owner  # type: ignore[assignment]
+    close_connection: bool
 
     def __init__(self, connection: socket.socket, number: int, owner: Owner) -> None:
         self.number = number
@@ -89,7 +90,12 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             self.server.failed(error)
 
-    do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+    do_GET: ClassVar[Callable[[Connection], None]] = do_POST
+    do_HEAD: ClassVar[Callable[[Connection], None]] = do_POST
+    do_PUT: ClassVar[Callable[[Connection], None]] = do_POST
+    do_PATCH: ClassVar[Callable[[Connection], None]] = do_POST
+    do_DELETE: ClassVar[Callable[[Connection], None]] = do_POST
+    do_OPTIONS: ClassVar[Callable[[Connection], None]] = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a test's output is its own."""

@@ -10,7 +10,7 @@ import socket
 import threading
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from typing import Any, Protocol
 
 import urllib3
@@ -51,11 +51,14 @@ class _Performing(threading.local):
     """The `Performer` whose request this thread is performing."""
 
 
-performing = _Performing()
+performing: _Performing = _Performing()
 
 
 class Response(ChunkedResponse):
     """Tell the channel which response is its own: its ``read1`` hands bytes over as they come."""
+
+    headers: HTTPMessage
+    msg: HTTPMessage
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

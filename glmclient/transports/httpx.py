@@ -52,7 +52,7 @@ class HttpxChannel:
     """
 
     def __init__(self, transport: HttpxTransport) -> None:
-        self.route = transport.route
+        self.route: Route = transport.route
         self._lines = transport.lines
         self._line: httpx.AsyncBaseTransport | None = None
         self._key: Key = ("", None)
@@ -311,7 +311,9 @@ class HttpxTransport:
         self, route: Route, connect: Callable[[Key], httpx.AsyncBaseTransport] | None = None
     ) -> None:
         self.route = route
-        self.lines = Lines(connect if connect is not None else self._connection, _close)
+        self.lines: Lines[httpx.AsyncBaseTransport] = Lines(
+            connect if connect is not None else self._connection, _close
+        )
 
     def open(self) -> HttpxChannel:
         """Return a line for one exchange."""

@@ -71,7 +71,7 @@ class RequestsChannel:
     """
 
     def __init__(self, transport: RequestsTransport) -> None:
-        self.route = transport.route
+        self.route: Route = transport.route
         self.response: Response | None = None
         self._transport = transport
         self._reply: requests.Response | None = None
