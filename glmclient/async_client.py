@@ -204,10 +204,15 @@ class _Events:
         return self
 
     async def __anext__(self) -> Event:
+        # What `AsyncStream.__anext__` does, without a coroutine of its own for every event.
         stream = self._stream
         for event in stream._events:
             return event
-        return await stream.__anext__()
+        while not stream._ended:
+            await stream._read()
+            for event in stream._events:
+                return event
+        raise StopAsyncIteration
 
     def __del__(self) -> None:
         self._stream._iterating = False

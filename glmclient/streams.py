@@ -86,16 +86,15 @@ class BaseStream:
             self._folded = handed
             self._exchange.transcript.extend(fresh)
 
-    def _take(self, batch: list[Event]) -> None:
-        with self._folding:
-            self._batch, self._events, self._folded = batch, iter(batch), 0
+    def _hold(self, batch: list[Event]) -> None:
+        self._batch, self._events, self._folded = batch, iter(batch), 0
 
     def _drop_unread(self) -> None:
         """Hand over no more of this batch, not even to an iterator that is in the middle of it."""
         with self._folding:
             unread = list(self._events)
             self._fold_first(len(self._batch) - len(unread))
-            self._take(_NOTHING)
+            self._hold(_NOTHING)
 
     # -- states --------------------------------------------------------------------------------------------
 
@@ -115,7 +114,8 @@ class BaseStream:
             except GLMError:
                 self._busy.release()
                 raise
-        self._fold()
+        with self._folding:
+            self._fold_first(len(self._batch))
 
     def _check_readable(self) -> None:
         if self._cancelled:
@@ -151,9 +151,11 @@ class BaseStream:
     def _took(self, batch: list[Event] | None) -> None:
         """Note what the flow came to: a batch, or its end."""
         self._opened = True
-        self._take(batch if batch is not None else _NOTHING)
         if batch is None:
             self._ended = self._closed = True
+            return
+        with self._folding:
+            self._hold(batch)
 
     @property
     def _answered(self) -> bool:
