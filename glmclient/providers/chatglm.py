@@ -78,7 +78,7 @@ class ChatGLM(Provider):
     default_url = "https://chatglm.cn"
     supports: Capabilities = Capabilities(reasoning=True)
     models: tuple[str, ...] = ("glm-4",)
-    default_model = "glm-4"
+    default_model: str | None = "glm-4"
 
     def __init__(
         self,

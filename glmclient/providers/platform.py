@@ -53,7 +53,7 @@ class _Site(Platform):
     """What the platform's two sites have in common."""
 
     parameters = PLATFORM_PARAMETERS
-    default_model = "glm-5.3"
+    default_model: str | None = "glm-5.3"
     coding_url: ClassVar[str]
     key_variable: ClassVar[str]
     key_page: ClassVar[str]
@@ -108,7 +108,7 @@ class Zai(_Site):
     coding_url = "https://api.z.ai/api/coding/paas/v4"
     key_variable = "ZAI_API_KEY"
     key_page = "https://z.ai/manage-apikey/apikey-list"
-    models = MODELS
+    models: tuple[str, ...] = MODELS
     # Without it the site explains errors in Chinese (docs/wire/open-platform.md §1.2).
     own_headers: ClassVar[Mapping[str, str]] = {"Accept-Language": "en-US,en"}
 
@@ -132,7 +132,7 @@ class BigModel(_Site):
     coding_url = "https://open.bigmodel.cn/api/coding/paas/v4"
     key_variable = "ZHIPUAI_API_KEY"
     key_page = "https://bigmodel.cn/usercenter/proj-mgmt/apikeys"
-    models = MAINLAND_MODELS
+    models: tuple[str, ...] = MAINLAND_MODELS
 
 
 class OpenAICompatible(Platform):
@@ -153,7 +153,7 @@ class OpenAICompatible(Platform):
     name = "openai"
     default_url = ""
     models: tuple[str, ...] = ()
-    default_model = None
+    default_model: str | None = None
     parameters = OPENAI_PARAMETERS
 
     def __init__(
