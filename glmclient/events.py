@@ -34,9 +34,7 @@ __all__ = [
     "Usage",
 ]
 
-FinishReason: TypeAlias = Literal[
-    "stop", "length", "tool_calls", "content_filter", "other"
-]
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "other"]
 """Why an answer ended, in one vocabulary for every service."""
 
 
@@ -286,7 +284,7 @@ def in_notebook(function: str, value: object) -> Any:
 def _parse_json(text: str, what: str, partial: Reply | None = None) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         from .errors import ProtocolError
 
         raise ProtocolError(

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LABELS = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*")
+"""The underscore is no letter of host names, but containers are called so."""
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -106,7 +108,22 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
         raise ConfigurationError(
             f"{what} must be scheme, host and path alone, without query, fragment or spaces."
         )
+    if not _is_host(parts.hostname):
+        raise ConfigurationError(
+            f"{what} names the host {parts.hostname[:80]!r}, which is not a name that a host can have."
+        )
     return text
+
+
+def _is_host(name: str) -> bool:
+    """Tell whether a host can have this name: an address, or labels as RFC 1035 §2.3.4 has them."""
+    if ":" in name:
+        return True  # urlsplit has checked the brackets around an IPv6 address
+    try:
+        encoded = name.removesuffix(".").encode("idna").decode()
+    except UnicodeError:  # an empty label, or one of more than 63 characters
+        return False
+    return len(encoded) <= 253 and _LABELS.fullmatch(encoded) is not None
 
 
 def _shown(parts: Any) -> str:

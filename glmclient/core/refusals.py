@@ -17,7 +17,7 @@ from ..errors import (
     ServerError,
     ServiceBlockedError,
 )
-from .http import Head
+from .http import Head, origin
 from .retry import parse_retry_after, retryable_status
 
 __all__ = ["BODY_SHOWN", "class_for_status", "is_html", "refusal", "shown_html"]
@@ -107,9 +107,11 @@ def refusal(
 
 def _redirected(head: Head) -> str:
     """Say where a redirect leads, by its origin alone: the rest of the address may hold a token."""
+    location = head.headers.get("location", "")
     try:
-        target = urlsplit(head.headers.get("location", ""))
-        where = f"the host {target.hostname}" if target.netloc else "another path of this host"
+        parts = urlsplit(location)
+        elsewhere = origin(location) if parts.scheme else parts.hostname
+        where = elsewhere if parts.netloc else "another path of this host"
     except ValueError:
         where = "an address that is none"
     return (

@@ -37,7 +37,9 @@ def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     coroutine.close()
-    raise AssertionError("the body of a test waited for something that the blocking client cannot wait for")
+    raise AssertionError(
+        "the body of a test waited for something that the blocking client cannot wait for"
+    )
 
 
 class MirrorIterator:
@@ -135,7 +137,9 @@ class Driver:
     def client(self, *args: Any, **options: Any) -> Any:
         """Return a client that gives up before the test hangs, and tries again without a pause."""
         options = {"timeout": PATIENT, "retry": AT_ONCE, "trust_env": False, **options}
-        return Mirror(SyncClient(*args, **options)) if self.is_sync else AsyncClient(*args, **options)
+        return (
+            Mirror(SyncClient(*args, **options)) if self.is_sync else AsyncClient(*args, **options)
+        )
 
     async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
         """Run functions at the same time, in threads or in tasks; raise what the first of them raised."""
@@ -180,7 +184,7 @@ async def raising_the_first() -> AsyncIterator[None]:
     """Raise the first error of a group in place of the group."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - what is raised in its place is in it
         first = error
         while nested := getattr(first, "exceptions", None):
             first = nested[0]

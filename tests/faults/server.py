@@ -130,7 +130,9 @@ class Peer:
         except OSError:
             raise Gone from None
 
-    def reply(self, status: int, body: bytes = b"", *fields: str, kind: str = "application/json") -> None:
+    def reply(
+        self, status: int, body: bytes = b"", *fields: str, kind: str = "application/json"
+    ) -> None:
         """Send a whole response."""
         self.send(head(status, *fields, kind=kind, length=len(body)) + body)
 
@@ -185,7 +187,9 @@ class FaultServer:
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
+        self.url = (
+            f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
+        )
         self.requests: list[Request] = []
         self.connections = 0
         self.saw_gone = threading.Event()
