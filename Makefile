@@ -43,6 +43,7 @@ types: $(VENV)/.dev ## mypy --strict, and whether the public types are complete
 	@echo "mypy --strict"
 	@$(BIN)/mypy --strict
 	@$(BIN)/python scripts/verify_types.py
+	@$(BIN)/python -m pytest -q tests/typing
 
 docs: $(VENV)/.docs ## build docs/_build/html, without warnings
 	@echo "sphinx"
