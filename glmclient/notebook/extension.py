@@ -26,12 +26,14 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         import markdown_it  # noqa: F401 - to say now, not at the first answer, what is missing
 
         from .magics import GLMMagics
+        from .question import QuestionLine
     except ImportError as error:
         raise ConfigurationError(
             f"notebooks need {error.name}, which is not installed: pip install 'glmclient[notebook]'."
         ) from error
     unload_ipython_extension(shell)
     shell.register_magics(GLMMagics(shell))
+    shell.input_transformer_manager.token_transformers.insert(0, QuestionLine)
     # IPython has room for one handler; somebody else's stays.
     if not shell.custom_exceptions:
         shell.set_custom_exc((GLMError,), _show_error)  # type: ignore[no-untyped-call]
@@ -45,6 +47,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     magics.close()
     for kind in shell.magics_manager.magics.values():
         kind.pop("glm", None)
+    lines = shell.input_transformer_manager.token_transformers
+    lines[:] = [each for each in lines if each.__name__ != "QuestionLine"]
     if shell.custom_exceptions == (GLMError,):
         shell.set_custom_exc((), None)  # type: ignore[no-untyped-call]
 

@@ -9,8 +9,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode
 
+from ..conversation import Conversation
 from ..events import Reply
-from ..sync_client import Stream, SyncClient
+from ..sync_client import SyncClient
 from .live import show
 from .question import Question
 
@@ -26,9 +27,9 @@ class GLMMagics(Magics):
         make_client: makes the client of a provider, by its name.
     """
 
-    provider: Unicode[str, str | bytes] = Unicode("chatglm", help="The service that is asked where -p names none.").tag(
-        config=True
-    )
+    provider: Unicode[str, str | bytes] = Unicode(
+        "chatglm", help="The service that is asked where -p names none."
+    ).tag(config=True)
     model: Unicode[str, str | bytes] = Unicode(
         "", help="The model where -m names none; the service's own default if empty."
     ).tag(config=True)
@@ -38,9 +39,12 @@ class GLMMagics(Magics):
         self._variables: dict[str, Any] = shell.user_ns
         self._make_client = make_client
         self._clients: dict[str, SyncClient] = {}
+        self._conversations: dict[SyncClient, Conversation] = {}
+        """The last conversation of each client, to go on with."""
 
     def close(self) -> None:
-        """Close the connections of the clients that were made here."""
+        """Forget the conversations, and close the connections of the clients that were made here."""
+        self._conversations.clear()
         while self._clients:
             self._clients.popitem()[1].close()
 
@@ -61,27 +65,36 @@ class GLMMagics(Magics):
         Options:
             -m, --model MODEL           the model for this question
             -p, --provider PROVIDER     chatglm, qwen, zai or bigmodel
-            -c, --client VARIABLE       a SyncClient of the notebook, with its own key, address and limits
             -o, --output VARIABLE       where to put the answer: a Reply
             -s, --system TEXT           what the model is told before the question
+            -c, --continue              go on from the last question and its answer
+            --client VARIABLE           a SyncClient of the notebook, with its own key, address and limits
             --option NAME VALUE         an option of the provider; the value is JSON, or else text
             --                          ends the options
 
         `%config GLMMagics.provider = "zai"` and `%config GLMMagics.model = "..."` choose for the whole notebook.
         """
         question = Question.of(line, cell)
-        stream = self._ask(question)
+        conversation = self._conversation(question)
+        options: Any = {"include_status": True, **question.options}
+        stream = conversation.stream(
+            question.prompt, model=question.model or self.model or None, **options
+        )
         try:
             show(stream)
         finally:
+            conversation.keep_partial()
             if question.output is not None:
                 kept = Reply(stream.text, stream.reasoning, stream.tool_calls, stream.finish)
                 self._variables[question.output] = kept
 
-    def _ask(self, question: Question) -> Stream:
-        model = question.model or self.model or None
-        options: Any = {"include_status": True, **question.options}
-        return self._client(question).stream(question.messages(), model=model, **options)
+    def _conversation(self, question: Question) -> Conversation:
+        client = self._client(question)
+        if not question.continues:
+            self._conversations[client] = client.conversation(system=question.system)
+        elif client not in self._conversations:
+            raise UsageError("%glm: there is nothing to --continue: no question came before.")
+        return self._conversations[client]
 
     def _client(self, question: Question) -> SyncClient:
         if question.client is not None:

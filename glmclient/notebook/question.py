@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import json
 import re
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from IPython.core.error import UsageError
+from IPython.core.inputtransformer2 import EscapedCommand
 
-__all__ = ["Question"]
+__all__ = ["Question", "QuestionLine"]
 
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|\S+)""")
-_SHORT = {"-m": "--model", "-p": "--provider", "-c": "--client", "-o": "--output", "-s": "--system"}
-_LONG = (*_SHORT.values(), "--option")
-_KNOWN = ", ".join([*(f"{short}/{name}" for short, name in _SHORT.items()), "--option"])
+_SHORT = {
+    "-m": "--model",
+    "-p": "--provider",
+    "-o": "--output",
+    "-s": "--system",
+    "-c": "--continue",
+}
+_LONG = (*_SHORT.values(), "--client", "--option")
+_KNOWN = ", ".join([*(f"{short}/{name}" for short, name in _SHORT.items()), *_LONG[-2:]])
+
+
+class QuestionLine(EscapedCommand):
+    """Lets a line of ``%glm`` end with a question mark: IPython alone would explain its last word.
+
+    ``%glm?`` and ``%glm??`` still ask for help.
+    """
+
+    priority = 4  # before IPython's own help, which has 5
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> QuestionLine | None:
+        """Return the first such line of a cell; what stands inside a string is no line."""
+        for line in tokens_by_line:
+            words = [word for word in line if word.type not in (tokenize.INDENT, tokenize.DEDENT)]
+            said = "".join(word.string for word in words[2:]).strip()
+            if [word.string for word in words[:2]] == ["%", "glm"] and said.strip("?"):
+                return cls(words[0].start)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,7 @@ class Question:
     client: str | None = None
     output: str | None = None
     system: str | None = None
+    continues: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -53,12 +81,11 @@ class Question:
             raise UsageError(
                 f"%glm: --output takes the name of a variable, not {question.output!r}."
             )
+        if question.continues and question.system is not None:
+            raise UsageError(
+                "%glm: --system begins a conversation, and --continue goes on with one."
+            )
         return question
-
-    def messages(self) -> list[dict[str, str]]:
-        """Return the question as messages."""
-        system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return [*system, {"role": "user", "content": self.prompt}]
 
 
 def _take(flag: str, rest: str, given: dict[str, Any]) -> str:
@@ -69,6 +96,9 @@ def _take(flag: str, rest: str, given: dict[str, Any]) -> str:
             f"%glm: there is no option {flag}; there are {_KNOWN}. "
             "Write -- before a question that begins with a dash."
         )
+    if name == "--continue":
+        given["continues"] = True
+        return rest
     value, rest = _word(rest, flag)
     if name == "--option":
         text, rest = _word(rest, f"{flag} {value}")

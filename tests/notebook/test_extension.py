@@ -46,6 +46,39 @@ def test_a_line_asks_and_shows_the_answer(loaded: Loaded, page: Recorder) -> Non
     assert page.plain == ["one"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Why?",
+        "Why is the sky blue?",
+        "你好?",
+        "Really??",
+        "Why don't cats fly?",
+        'Is "this" it?',
+        "a [b?",
+        "What is $x + {y}?",
+    ],
+)
+def test_a_question_in_a_line_may_end_with_its_mark(loaded: Loaded, said: str) -> None:
+    shell, sim = loaded
+    code = f"before = 1\nif before:\n    %glm {said}\n"
+    assert shell.run_cell(code).success
+    assert sim.prompts == (said,)
+
+
+@pytest.mark.parametrize("line", ["%glm?", "%glm??", "glm = 1\nglm?"])
+def test_help_is_still_help(loaded: Loaded, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    shell, sim = loaded
+    assert shell.run_cell(line).success
+    assert sim.prompts == ()
+
+
+def test_a_string_is_not_a_question(loaded: Loaded) -> None:
+    shell, sim = loaded
+    assert shell.run_cell('text = """\n%glm Why?\n"""').success
+    assert shell.user_ns["text"] == "\n%glm Why?\n" and sim.prompts == ()
+
+
 def test_a_cell_asks_with_options(loaded: Loaded, page: Recorder) -> None:
     shell, sim = loaded
     shell.run_cell_magic("glm", '-m glm-4 -s "Be brief." -o answer', "Hello,\nyou\n")
@@ -63,6 +96,24 @@ def test_the_connections_of_one_provider_are_shared(loaded: Loaded) -> None:
     assert first.headers["x-device-id"] == second.headers["x-device-id"]
 
 
+def test_a_question_goes_on_from_the_last_answer(loaded: Loaded) -> None:
+    shell, sim = loaded
+    for line in ("-s brief One?", "-c Two?", "Three?"):
+        shell.run_line_magic("glm", line)
+    assert sim.prompts == ("brief\n\nOne?", "Two?", "Three?")
+    first, second, third = (question.json["conversation_id"] for question in sim.questions)
+    assert (first, third) == ("", "") and second != ""
+
+
+def test_nothing_to_go_on_from_is_a_usage_error(
+    loaded: Loaded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell, sim = loaded
+    assert not shell.run_cell("%glm -c Two?").success
+    assert "there is nothing to --continue" in capsys.readouterr().err
+    assert sim.prompts == ()
+
+
 def test_options_reach_the_provider(loaded: Loaded) -> None:
     shell, sim = loaded
     shell.run_line_magic("glm", "--option conversation_id abc Hello")
@@ -73,7 +124,7 @@ def test_a_client_of_the_notebook_is_asked(loaded: Loaded) -> None:
     shell, sim = loaded
     with Simulator("mine") as other, SyncClient(base_url=other.url) as client:
         shell.user_ns["client"] = client
-        shell.run_line_magic("glm", "-c client -o answer Hello")
+        shell.run_line_magic("glm", "--client client -o answer Hello")
     assert shell.user_ns["answer"].text == "mine"
     assert sim.prompts == ()
 
@@ -82,7 +133,7 @@ def test_a_variable_that_is_no_client_is_a_usage_error(
     loaded: Loaded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell, _ = loaded
-    assert not shell.run_cell("%glm -c nothing Hello").success
+    assert not shell.run_cell("%glm --client nothing Hello").success
     assert "'nothing' is not a SyncClient of this notebook" in capsys.readouterr().err
 
 
@@ -109,7 +160,7 @@ def test_what_came_before_an_error_is_in_the_variable(
     with Simulator(["Half", Cut()]) as sim, SyncClient(base_url=sim.url) as client:
         shell.user_ns["client"] = client
         with pytest.raises(glmclient.StreamInterrupted):
-            GLMMagics(shell).glm("-c client -o answer Hello")
+            GLMMagics(shell).glm("--client client -o answer Hello")
     assert shell.user_ns["answer"] == Reply("Half")
 
 
@@ -169,6 +220,8 @@ def test_unloading_takes_everything_away(loaded: Loaded) -> None:
     assert shell.custom_exceptions == (GLMError,)
     shell.run_line_magic("unload_ext", "glmclient")
     assert shell.custom_exceptions == ()
+    transformers = shell.input_transformer_manager.token_transformers
+    assert "QuestionLine" not in [each.__name__ for each in transformers]
     assert shell.find_line_magic("glm") is None and shell.find_cell_magic("glm") is None
     shell.run_line_magic("load_ext", "glmclient")
     assert shell.find_cell_magic("glm") is not None

@@ -65,7 +65,7 @@ def test_a_cell_shows_its_answer_while_it_comes(notebook: Notebook) -> None:
             " **you**",
         ]
     )
-    cell = notebook.kernel.start("%%glm -c client -o answer\nWhy?\n")
+    cell = notebook.kernel.start("%%glm --client client -o answer\nWhy?\n")
     cell.wait_for(lambda: cell.shows("Hello"))
     assert not cell.idle
     folded = cell.html[0]
@@ -123,7 +123,7 @@ def test_an_asynchronous_stream_comes_in_behind_its_cell(notebook: Notebook) -> 
 
 def test_the_interrupt_button_ends_the_answer_and_keeps_it(notebook: Notebook) -> None:
     notebook.says(["Half", Wait(notebook.go_on)], "whole")
-    cell = notebook.kernel.start("%glm -c client -o answer Hi")
+    cell = notebook.kernel.start("%glm --client client -o answer Hi")
     cell.wait_for(lambda: cell.shows("Half"))
     notebook.kernel.interrupt()
     reply = cell.reply()
@@ -136,7 +136,7 @@ def test_the_interrupt_button_ends_the_answer_and_keeps_it(notebook: Notebook) -
     assert cell.plain == ["Half\n\nThe answer was ended here."]
     notebook.go_on.set()
     assert notebook.service.wait_for_disconnects()
-    after = notebook.kernel.run("print(repr(answer.text), answer.finish)\n%glm -c client Hi")
+    after = notebook.kernel.run("print(repr(answer.text), answer.finish)\n%glm --client client Hi")
     assert after.text == "'Half' None\n" and after.plain == ["whole"]
 
 
@@ -153,7 +153,7 @@ def test_the_interrupt_button_ends_an_awaited_answer(notebook: Notebook) -> None
 
 def test_an_error_is_a_card_and_ends_the_run(notebook: Notebook) -> None:
     notebook.says(["Half", Cut()], Refusal("quota"))
-    cell = notebook.kernel.start("%glm -c client Hi")
+    cell = notebook.kernel.start("%glm --client client Hi")
     reply = cell.reply()
     assert (reply["status"], reply["ename"]) == ("error", "StreamInterrupted")
     assert cell.error is None, "the card stands in place of the traceback"

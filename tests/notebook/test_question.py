@@ -18,7 +18,9 @@ from glmclient.notebook.question import Question
         ("-m glm-4 Hello -m x", None, Question("Hello -m x", model="glm-4")),
         ("--model glm-4 --provider zai Hi", None, Question("Hi", model="glm-4", provider="zai")),
         ("-p zai -o answer", "Hi", Question("Hi", provider="zai", output="answer")),
-        ("-c client Hi", None, Question("Hi", client="client")),
+        ("--client client Hi", None, Question("Hi", client="client")),
+        ("-c Hi", None, Question("Hi", continues=True)),
+        ("--continue -m x Hi", None, Question("Hi", model="x", continues=True)),
         ('-s "Be \\"brief\\"." Hi', None, Question("Hi", system='Be "brief".')),
         ("-s 'Be brief.' Hi", None, Question("Hi", system="Be brief.")),
         ("-s brief Hi", None, Question("Hi", system="brief")),
@@ -47,18 +49,15 @@ def test_options_come_first_and_the_rest_is_the_question(
         ("-m", "-m needs a value"),
         ("--option", "--option needs a value"),
         ("--option temperature", "--option temperature needs a value"),
-        ("-x Hi", r"no option -x; there are -m/--model, .*-s/--system, --option\. Write -- before"),
+        (
+            "-x Hi",
+            r"no option -x; there are -m/--model, .*-c/--continue, --client, --option\. Write -- before",
+        ),
         ("-5 + 3?", "no option -5"),
+        ("-c -s brief Hi", "--system begins a conversation"),
         ("-o 5x Hi", "the name of a variable, not '5x'"),
     ],
 )
 def test_a_wrong_line_is_a_usage_error_that_says_what_is_wrong(line: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Question.of(line, None)
-
-
-def test_a_question_becomes_messages() -> None:
-    user = {"role": "user", "content": "Hi"}
-    assert Question("Hi").messages() == [user]
-    system = {"role": "system", "content": "Be brief."}
-    assert Question("Hi", system="Be brief.").messages() == [system, user]
