@@ -147,13 +147,15 @@ def test_a_member_after_dirt_is_dirt() -> None:
 @pytest.mark.parametrize(
     ("coding", "raw"),
     [
-        ("gzip", TEXT),
-        ("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8),
-        ("gzip", gzip.compress(TEXT) + b"\x1f\x8b" + b"\xff" * 20),
-        ("gzip", zlib.compress(TEXT)),
-        ("deflate", zlib.compress(TEXT)[:-1] + b"\0"),
-        ("deflate", b"\xff" * 20),
-        ("deflate", gzip.compress(TEXT)),
+        pytest.param("gzip", TEXT, id="gzip that is none"),
+        pytest.param("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8, id="gzip with a wrong sum"),
+        pytest.param(
+            "gzip", gzip.compress(TEXT) + b"\x1f\x8b" + b"\xff" * 20, id="gzip with a false member"
+        ),
+        pytest.param("gzip", zlib.compress(TEXT), id="gzip that is zlib"),
+        pytest.param("deflate", zlib.compress(TEXT)[:-1] + b"\0", id="deflate with a wrong sum"),
+        pytest.param("deflate", b"\xff" * 20, id="deflate that is none"),
+        pytest.param("deflate", gzip.compress(TEXT), id="deflate that is gzip"),
     ],
 )
 def test_corrupt_data_is_a_protocol_error_for_any_cut(coding: str, raw: bytes) -> None:
