@@ -147,4 +147,10 @@ def _continuing(previous: Reply | Finish) -> dict[str, str]:
         "continuation": finish.continuation,
         "conversation_id": finish.conversation_id,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    told = {name: value for name, value in known.items() if value is not None}
+    if not told:
+        raise ConfigurationError(
+            "continue_from goes on in a conversation that the service keeps, and this reply names none: give the "
+            "whole of it as messages, [*messages, reply.message(), {'role': 'user', 'content': ...}]."
+        )
+    return told

@@ -26,6 +26,8 @@ _SHOWN = 500
 """Characters of a body that is no JSON, in a message: a gateway's page says nothing more after these."""
 
 _NO_MONEY = 402
+_FRAMED = re.compile(r"^data: ?(\{.*\})\r?$", re.MULTILINE)
+"""A gateway may write its refusal as a frame, although its status is no success."""
 _CHALLENGE = re.compile(r"just a moment|challenge-platform|cf-chl|captcha", re.IGNORECASE)
 _SPRING_STATUS = re.compile(r"([45]\d\d) [A-Z_]+")
 _DATE = re.compile(
@@ -122,8 +124,9 @@ class Refusals:
         text = body.decode("utf-8-sig", "replace")
         if is_html(self.head.content_type, text):
             return self._of_page(text)
+        framed = _FRAMED.search(text)
         try:
-            return self.of_json(json.loads(text), text)
+            return self.of_json(json.loads(framed[1] if framed else text), text)
         except (ValueError, RecursionError):
             return self._of(_Said(text.strip()[:_SHOWN]), text)
 

@@ -10,7 +10,8 @@ from ..core.secret import Secret
 from ..errors import ConfigurationError
 from ..providers.platform import MODELS
 from .http import SimulatedRequest, SimulatedResponse
-from .platform_frames import Flavour, Layout, encode, encoded, whole_answer
+from .platform_chunks import Flavour, Layout
+from .platform_frames import encode, encoded, whole_answer
 from .platform_refusals import refused
 from .script import Answer, Answers, Refusal
 

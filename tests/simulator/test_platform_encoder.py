@@ -29,7 +29,8 @@ from glmclient.events import (
     Usage,
 )
 from glmclient.simulator.http import Cut, Pause
-from glmclient.simulator.platform_frames import DONE, Flavour, Layout, encode, whole_answer
+from glmclient.simulator.platform_chunks import DONE, Flavour, Layout
+from glmclient.simulator.platform_frames import encode, whole_answer
 from glmclient.simulator.script import Answer, EndBody, Refusal
 from tests.core.wire import cut_at, every_cut
 from tests.providers.platform.driving import JSON, decoded

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from glmclient import (
+    ConfigurationError,
     Finish,
     ProtocolError,
     QuotaExceededError,
@@ -254,6 +255,17 @@ def test_a_tool_loop(glm_simulator: SimulatorFactory) -> None:
         {"role": "tool", "tool_call_id": "call_a", "content": "sunny in Florence"},
         {"role": "tool", "tool_call_id": "call_b", "content": "noon"},
     ]
+
+
+def test_a_reply_of_a_service_that_keeps_no_conversation_cannot_be_continued(
+    glm_simulator: SimulatorFactory,
+) -> None:
+    sim = glm_simulator(provider="zai")
+    with SyncClient("zai", api_key="k", base_url=sim.url, trust_env=False) as client:
+        reply = client.chat("hi")
+        with pytest.raises(ConfigurationError, match=r"reply\.message\(\)"):
+            client.chat("and then?", continue_from=reply)
+    assert len(sim.questions) == 1
 
 
 def test_structured_output(glm_simulator: SimulatorFactory) -> None:

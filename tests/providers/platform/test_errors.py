@@ -306,6 +306,16 @@ def test_a_redirect_names_no_success() -> None:
     assert "base_url" in str(error)
 
 
+def test_a_refusal_that_is_framed_although_its_status_is_none_of_success() -> None:
+    for body in (
+        b'data: {"error":{"code":"1113","message":"m"}}\n\ndata: [DONE]\n\n',
+        b'event: error\r\ndata:{"error":{"code":"1113","message":"m"}}\r\n\r\n',
+    ):
+        error = refusals(429).of_body(body)
+        assert type(error) is QuotaExceededError
+        assert (error.message, error.body) == ("m", body.decode())
+
+
 def test_retry_after_is_read() -> None:
     assert refusals(429, retry_after="7").of_body(b"{}").retry_after == 7
     assert refusals(429).of_body(b"{}").retry_after is None
