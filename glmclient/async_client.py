@@ -20,6 +20,8 @@ from .streams import BaseStream, piece_of
 from .transports.base import AsyncChannel, AsyncTransport
 
 if TYPE_CHECKING:
+    import weakref
+
     from typing_extensions import Self, Unpack
 
     from .conversation import AsyncConversation
@@ -68,8 +70,14 @@ class AsyncStream(BaseStream):
     stream opened; entering it or reading it does the same. Leaving the loop early releases the connection.
     """
 
-    def __init__(self, exchange: Exchange, flow: Flow[None], transport: AsyncTransport) -> None:
-        super().__init__(exchange, flow)
+    def __init__(
+        self,
+        exchange: Exchange,
+        flow: Flow[None],
+        transport: AsyncTransport,
+        siblings: dict[int, weakref.ref[BaseStream]],
+    ) -> None:
+        super().__init__(exchange, flow, siblings)
         self._transport = transport
         self._channel = transport.open()
 
@@ -173,7 +181,7 @@ class AsyncStream(BaseStream):
         if self._closed:
             return
         self._drop_unread()
-        self._closed = True
+        self._note_closed()
         try:
             self._flow.close()
         finally:
@@ -186,7 +194,7 @@ class AsyncStream(BaseStream):
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and self._opened:
-            self._closed = True
+            self._note_closed()
             channel, transport, exchange = self._channel, self._transport, self._exchange
             channel.cancel()
             channel.spawn(lambda: _part(channel, transport, exchange))
@@ -296,7 +304,7 @@ class AsyncClient(BaseClient):
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
         exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
-        return AsyncStream(exchange, flow, self._transport)
+        return AsyncStream(exchange, flow, self._transport, self._streams)
 
     async def chat(
         self,
@@ -355,14 +363,20 @@ class AsyncClient(BaseClient):
         def attempt() -> Flow[None]:
             found.append((yield from provider.list_models(exchange)))
 
-        await AsyncStream(exchange, exchange.turn(attempt), self._transport).until_done()
+        await AsyncStream(
+            exchange, exchange.turn(attempt), self._transport, self._streams
+        ).until_done()
         return found[-1]
 
     async def aclose(self) -> None:
-        """Close the idle connections."""
+        """Close every connection and the streams that are open; entering the client opens it again."""
+        self._closed = True
+        for stream in self._open_streams():
+            await stream.aclose()
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
+        self._closed = False
         return self
 
     async def __aexit__(

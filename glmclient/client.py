@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +12,11 @@ from .core.http import without_user
 from .core.limits import Limits, Timeout
 from .core.retry import RetryPolicy
 from .core.secret import is_credential
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StreamMisuse
 from .events import Finish, Reply
 from .messages import Messages
 from .providers.base import Provider
+from .streams import BaseStream
 
 __all__ = ["UNSET", "BaseClient"]
 
@@ -77,6 +79,8 @@ class BaseClient:
             "limits": limits,
         }
         self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
+        self._streams: dict[int, weakref.ref[BaseStream]] = {}
+        self._closed = False
         self._connect()
 
     def _connect(self) -> None:
@@ -127,7 +131,16 @@ class BaseClient:
         exchange = self._exchange(timeout, retry)
         return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
 
+    def _open_streams(self) -> list[Any]:
+        """Return the streams that are open; it is a copy, since other threads may begin and end some."""
+        found = [reference() for reference in list(self._streams.values())]
+        return [stream for stream in found if stream is not None]
+
     def _exchange(self, timeout: Any, retry: Any) -> Exchange:
+        if self._closed:
+            raise StreamMisuse(
+                "this client was closed: make another one, or enter it again by `with`."
+            )
         own = self._configuration
         return own.exchange(
             own.timeout if timeout is UNSET else Timeout.of(timeout),

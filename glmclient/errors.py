@@ -220,6 +220,7 @@ class TransportFailure(Exception):
 
     Args:
         kind: ``connect``, ``tls``, ``proxy``, ``proxy_refused``, ``timeout``, ``connect_timeout``, ``broken``,
+            ``stale`` (a connection that was kept broke without a byte), ``ended`` (in order, but without the end mark),
             ``garbage`` (bytes that are not HTTP), ``limit`` and ``headers`` (bounds of the HTTP head) or ``cancelled``.
         detail: what the library said.
     """

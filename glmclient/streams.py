@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from operator import length_hint
 
@@ -21,9 +22,16 @@ class BaseStream:
 
     Events come in batches, one for each read of the network. A batch is folded into the transcript when it is
     exhausted or when somebody asks; handing an event over is one step of a list's iterator.
+
+    Args:
+        siblings: the streams of the same client that are open; this one is among them until it is closed.
     """
 
-    def __init__(self, exchange: Exchange, flow: Flow[object]) -> None:
+    def __init__(
+        self, exchange: Exchange, flow: Flow[object], siblings: dict[int, weakref.ref[BaseStream]]
+    ) -> None:
+        self._siblings = siblings
+        siblings[id(self)] = weakref.ref(self)
         self._exchange = exchange
         self._flow = flow
         self._batch: list[Event] = _NOTHING
@@ -152,10 +160,15 @@ class BaseStream:
         """Note what the flow came to: a batch, or its end."""
         self._opened = True
         if batch is None:
-            self._ended = self._closed = True
+            self._ended = True
+            self._note_closed()
             return
         with self._folding:
             self._hold(batch)
+
+    def _note_closed(self) -> None:
+        self._closed = True
+        self._siblings.pop(id(self), None)
 
     @property
     def _answered(self) -> bool:

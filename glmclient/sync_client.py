@@ -21,6 +21,8 @@ from .streams import BaseStream, piece_of
 from .transports.base import SyncChannel, SyncTransport
 
 if TYPE_CHECKING:
+    import weakref
+
     from typing_extensions import Self, Unpack
 
     from .conversation import Conversation
@@ -66,8 +68,14 @@ class Stream(BaseStream):
     first read. Leaving the loop early releases the connection.
     """
 
-    def __init__(self, exchange: Exchange, flow: Flow[None], transport: SyncTransport) -> None:
-        super().__init__(exchange, flow)
+    def __init__(
+        self,
+        exchange: Exchange,
+        flow: Flow[None],
+        transport: SyncTransport,
+        siblings: dict[int, weakref.ref[BaseStream]],
+    ) -> None:
+        super().__init__(exchange, flow, siblings)
         self._transport = transport
         self._channel = transport.open()
 
@@ -179,7 +187,7 @@ class Stream(BaseStream):
         if self._closed:
             return
         self._drop_unread()
-        self._closed = True
+        self._note_closed()
         request = self._exchange.left()
         try:
             self._flow.close()
@@ -191,7 +199,7 @@ class Stream(BaseStream):
     def __del__(self) -> None:
         # A finalizer may run anywhere, under any lock: only the socket is let go.
         if not getattr(self, "_closed", True):
-            self._closed = True
+            self._note_closed()
             self._channel.abandon()
 
 
@@ -245,7 +253,7 @@ class SyncClient(BaseClient):
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
         exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
-        return Stream(exchange, flow, self._transport)
+        return Stream(exchange, flow, self._transport, self._streams)
 
     def chat(
         self,
@@ -304,14 +312,18 @@ class SyncClient(BaseClient):
         def attempt() -> Flow[None]:
             found.append((yield from provider.list_models(exchange)))
 
-        Stream(exchange, exchange.turn(attempt), self._transport).until_done()
+        Stream(exchange, exchange.turn(attempt), self._transport, self._streams).until_done()
         return found[-1]
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close every connection and the streams that are open; entering the client opens it again."""
+        self._closed = True
+        for stream in self._open_streams():
+            stream.close()
         self._transport.close()
 
     def __enter__(self) -> Self:
+        self._closed = False
         return self
 
     def __exit__(

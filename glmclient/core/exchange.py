@@ -96,12 +96,14 @@ class Exchange:
         """
         self._connected = False
         self._secrets |= frozenset(credentials(request.headers))
-        head: Head = yield Send(
-            request,
-            self.timeout.connect,
-            self.timeout.idle,
-            self._deadlines.nearest(),
-            self.limits.header,
+        head: Head = yield from self._sent(
+            Send(
+                request,
+                self.timeout.connect,
+                self.timeout.idle,
+                self._deadlines.nearest(),
+                self.limits.header,
+            )
         )
         self._connected = True
         log.debug("%s answered %d after %.3f s", origin(request.url), head.status, self._elapsed())
@@ -117,6 +119,18 @@ class Exchange:
                 self._deadlines,
             )
         self.request_id = head.headers.get("x-request-id") or self.request_id
+        return head
+
+    def _sent(self, step: Send) -> Flow[Head]:
+        try:
+            head: Head = yield step
+        except TransportFailure as failure:
+            if failure.kind != "stale":
+                raise
+            # The service had closed a connection that was kept for reuse, and the request crossed that on the wire:
+            # no attempt of the user's (RFC 9110 §9.2.2 leaves it to who knows that nothing was processed).
+            log.debug("a connection that was kept had been closed; sending anew")
+            head = yield step
         return head
 
     def body(self, head: Head, bound: int, *, strict: bool = True) -> Flow[bytes]:

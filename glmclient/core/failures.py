@@ -79,6 +79,8 @@ def meaning(
         return ProtocolError(
             f"the answer is not HTTP ({detail}); {progress}. {_CHECK}", frame=detail
         )
+    if kind == "stale":
+        kind = "broken"
     if kind == "broken" and progress.handed_over:
         return StreamInterrupted(
             f"the connection broke before the service's end mark ({detail}); {progress}. {_AGAIN}",
@@ -92,15 +94,18 @@ def meaning(
 def ended_early(progress: Progress) -> GLMError:
     """Return the error for a body that ended cleanly without the service's end mark."""
     if progress.handed_over:
-        return StreamInterrupted(
+        error: GLMError = StreamInterrupted(
             f"the stream ended without the service's end mark; {progress}. {_AGAIN}",
             retryable=True,
         )
-    return APIConnectionError(
-        f"the service closed the stream before any event ({progress.received} bytes came). Try "
-        "again; if it stays so, the service may be down or may have changed.",
-        retryable=True,
-    )
+    else:
+        error = APIConnectionError(
+            f"the service closed the stream before any event ({progress.received} bytes came). Try "
+            "again; if it stays so, the service may be down or may have changed.",
+            retryable=True,
+        )
+    error.__cause__ = TransportFailure("ended", f"the body ended after {progress.received} bytes")
+    return error
 
 
 def head_too_long(limits: Limits, size: int, fields: int) -> LimitExceeded | None:

@@ -17,10 +17,10 @@ from ..errors import (
     ServerError,
     ServiceBlockedError,
 )
-from .http import Head, origin
+from .http import Head, load_object, origin
 from .retry import parse_retry_after, retryable_status
 
-__all__ = ["BODY_SHOWN", "class_for_status", "is_html", "refusal", "shown_html"]
+__all__ = ["BODY_SHOWN", "class_for_status", "is_document", "is_html", "refusal", "shown_html"]
 
 BODY_SHOWN = 2000
 """Characters of a refusal's body that are kept on the error."""
@@ -125,6 +125,11 @@ def is_html(content_type: str, text: str) -> bool:
     return content_type in ("text/html", "application/xhtml+xml") or bool(
         re.match(r"\s*(<!doctype html|<html)", text[:200], re.IGNORECASE)
     )
+
+
+def is_document(body: bytes) -> bool:
+    """Tell whether a body is a page or a JSON object, and so no stream."""
+    return is_html("", body.decode("utf-8", "replace")) or load_object(body) is not None
 
 
 def shown_html(text: str) -> str:

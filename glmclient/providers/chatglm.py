@@ -16,14 +16,16 @@ from ..core.http import (
     merged_headers,
 )
 from ..core.identity import Identity
-from ..core.refusals import is_html, refusal, shown_html
+from ..core.refusals import BODY_SHOWN, is_html, refusal, shown_html
 from ..errors import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
+    GLMError,
     GuestQuotaError,
     NotFoundError,
+    ProtocolError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -128,7 +130,7 @@ class ChatGLM(Provider):
             mode=chat.options.get("mode", "auto"),
             limits=exchange.limits,
             include_unknown=bool(chat.options.get("include_unknown")),
-            refusal=lambda frame: self.refusal(head, dump_json(frame), exchange.now()),
+            refusal=lambda body: self.refusal(head, body, exchange.now()),
         )
         yield from exchange.stream(head, decoder)
 
@@ -166,56 +168,57 @@ class ChatGLM(Provider):
         url = f"{self.url}/chatglm/mainchat-api/guest/stream"
         return Request("POST", url, merged_headers(headers, self.headers), dump_json(body))
 
-    def refusal(self, head: Head, body: bytes, now: float) -> APIStatusError:
+    def refusal(self, head: Head, body: bytes, now: float) -> GLMError:
         """Return the error for an answer that is no stream, or a frame that is no answer.
 
         Source: ``docs/wire/chatglm.md`` §1; a numeric ``status`` tells a refusal from a frame.
         """
         text = body.decode("utf-8", "replace")
+        code: int | None = None
         if is_html(head.content_type, text):
-            kind: type[APIStatusError] | None = ServiceBlockedError if head.status < 500 else None
-            said = f"a web page came instead of an answer: {shown_html(text) or 'without text'}"
-            return refusal(
-                "ChatGLM",
-                head,
-                reason=said,
-                body=text,
-                now=now,
-                kind=kind,
-                advice=_PLATFORM_ADVICE,
-            )
-        data = load_object(body) or {}
-        number = next((n for n in (data.get("status"), data.get("code")) if _is_number(n)), None)
-        words = next(
-            (w for w in (data.get("message"), data.get("msg")) if isinstance(w, str) and w),
-            "",
-        )
-        kind = _class_for(number, words)
+            shown = shown_html(text)
+            words = f"a web page came instead of an answer: {shown or 'without text'}"
+            # A page with a 5xx may be a server that is down; any other stands in the way.
+            kind = ServiceBlockedError if head.status < 500 else _class_for(None, shown)
+        else:
+            code, words = _said(load_object(body) or {})
+            kind = _class_for(code, words)
         if kind is None and head.status == 200:
-            # Success without a stream: no such assistant; or something that this client does not know.
-            kind = NotFoundError if number == 0 else APIStatusError
-            words = words or (
-                "no answer and no reason; the assistant may not exist" if number == 0 else ""
-            )
-            words = (
-                words or f"an answer of type {head.content_type or 'unknown'!r} instead of a stream"
-            )
+            if code == 0:
+                kind = NotFoundError
+                words = words or "no answer and no reason; the assistant may not exist"
+            elif not words:
+                return ProtocolError(
+                    f"ChatGLM sent an answer of type {head.content_type or 'unknown'!r} instead of a stream; it is in "
+                    "`.frame`. The service may have changed, or the address is not ChatGLM's.",
+                    frame=text[:BODY_SHOWN],
+                )
         return refusal(
             "ChatGLM",
             head,
             reason=words,
             body=text,
             now=now,
-            kind=kind,
-            code=None if number is None else str(number),
+            kind=kind or (APIStatusError if head.status == 200 else None),
+            code=None if code is None else str(code),
             advice=_PLATFORM_ADVICE if kind is not None and issubclass(kind, _WALLS) else None,
             retryable=kind is not None and issubclass(kind, (ServerError, RateLimitError))
-            if number
+            if code
             else None,
         )
 
 
 _WALLS = (ServiceBlockedError, QuotaExceededError)
+
+
+def _said(data: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Return the number and the words of a refusal."""
+    numbers = (data.get("status"), data.get("code"))
+    words = (data.get("message"), data.get("msg"))
+    return (
+        next((number for number in numbers if _is_number(number)), None),
+        next((word for word in words if isinstance(word, str) and word), ""),
+    )
 
 
 def _is_number(value: object) -> bool:

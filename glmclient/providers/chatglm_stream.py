@@ -10,9 +10,10 @@ from typing import Any
 from ..core.answer import Answer, Mode, ModeName
 from ..core.http import load_object
 from ..core.limits import Limits
+from ..core.refusals import is_document
 from ..core.sse import Frame
 from ..core.template import TemplateReader
-from ..errors import APIStatusError, ProtocolError, ServerError
+from ..errors import GLMError, ProtocolError, ServerError
 from ..events import (
     CodeDelta,
     CodeReplace,
@@ -36,6 +37,8 @@ log: logging.Logger = logging.getLogger("glmclient.chatglm")
 
 Json = Mapping[str, Any]
 
+_SHOWN = 2000
+
 
 class ChatGLMDecoder:
     """Read one stream.
@@ -44,7 +47,7 @@ class ChatGLMDecoder:
         mode: what text values are; see :class:`~glmclient.core.answer.Mode`.
         limits: bounds on lines and frames.
         include_unknown: hand out items that no event describes.
-        refusal: makes the error for a frame that is a refusal.
+        refusal: makes the error for a frame, or a body, that is a refusal.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class ChatGLMDecoder:
         mode: ModeName = "auto",
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         include_unknown: bool = False,
-        refusal: Callable[[Json], APIStatusError] | None = None,
+        refusal: Callable[[bytes], GLMError] | None = None,
     ) -> None:
         self.done: bool = False
         self.skipped: int = 0
@@ -68,8 +71,11 @@ class ChatGLMDecoder:
         self._once: dict[Any, Any] = {}
         self._calls: dict[Any, int] = {}
         self._include_unknown = include_unknown
-        self._refusal = refusal
+        self._refusal = refusal if refusal is not None else _refused
         self._understood = 0
+        self._beginning = bytearray()
+        """What came before the first frame: if none comes, it may be a page or a refusal that calls itself a stream."""
+        self._room = limits.error_body
         self._conversation_id: str | None = None
         self._response_id: str | None = None
         self._model: str | None = None
@@ -81,6 +87,8 @@ class ChatGLMDecoder:
             APIStatusError: a frame is a refusal.
             LimitExceeded: a bound was passed.
         """
+        if not (self._understood or self.skipped):
+            self._beginning += chunk[: self._room - len(self._beginning)]
         for frame in self._reader.feed(chunk):
             if self.done:
                 return
@@ -94,7 +102,10 @@ class ChatGLMDecoder:
 
         Raises:
             ProtocolError: frames came, and none was JSON.
+            APIStatusError: no frame came, but a refusal.
         """
+        if not (self._understood or self.skipped) and is_document(bytes(self._beginning)):
+            raise self._refusal(bytes(self._beginning))
         if self.skipped and not self._understood:
             raise ProtocolError(
                 f"none of the {self.skipped} frames of the stream was JSON; the last is in `.frame`. The service may "
@@ -131,15 +142,15 @@ class ChatGLMDecoder:
         if data is None:
             self.skipped += 1
             self._last_skipped = frame.data[:500]
-            log.warning(
+            log.info(
                 "frame %d is not a JSON object and is skipped",
                 self.skipped + self._understood,
             )
             return
         self._understood += 1
         status = data.get("status")
-        if self._refusal is not None and _is_refusal(status):
-            raise self._refusal(data)
+        if _is_refusal(status):
+            raise self._refusal(frame.data.encode())
         self._conversation_id = _text(data.get("conversation_id")) or self._conversation_id
         self._response_id = _text(data.get("id")) or self._response_id
         if status == "error":
@@ -291,6 +302,13 @@ def _part_key(part: Json, position: int) -> str | int:
 def _is_refusal(status: object) -> bool:
     """A frame's status is a string; a number is the status of a refusal."""
     return isinstance(status, int) and not isinstance(status, bool)
+
+
+def _refused(body: bytes) -> GLMError:
+    return ProtocolError(
+        "a refusal came where an answer should be; it is in `.frame`.",
+        frame=body[:_SHOWN].decode("utf-8", "replace"),
+    )
 
 
 def _failed(data: Json) -> ServerError:

@@ -42,7 +42,7 @@ class Performer(Protocol):
     def announce(self, alarm: Alarm) -> None:
         """Take note of what wakes this thread from here on."""
 
-    def attach(self, sock: DeadlineSocket) -> None:
+    def attach(self, sock: DeadlineSocket, *, reused: bool = False) -> None:
         """Take a connected socket over for the request."""
 
 
@@ -148,7 +148,7 @@ class _Ours:
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if isinstance(self.sock, DeadlineSocket):
-            performing.channel.attach(self.sock)  # it was connected for an exchange before this one
+            performing.channel.attach(self.sock, reused=True)
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 

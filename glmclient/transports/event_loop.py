@@ -68,12 +68,13 @@ class EventLoop:
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run ``function`` as a task of its own; nothing happens if the loop is over."""
-        if self._here():
+        if self.is_running_here():
             self._begin(function)  # at once: a loop that is about to end may take no further call
         else:
             self.call_soon(lambda: self._begin(function))
 
-    def _here(self) -> bool:
+    def is_running_here(self) -> bool:
+        """Tell whether this thread runs the loop now."""
         try:
             return bool(EventLoop.current().key == self.key)
         except RuntimeError:

@@ -63,6 +63,7 @@ class HttpxChannel:
         self._loop: EventLoop | None = None
         self._send: Send | None = None
         self._connecting = False
+        self._reused = False
         self._cancelled = False
         self._exhausted = False
 
@@ -84,7 +85,7 @@ class HttpxChannel:
                 content=step.request.body,
                 extensions=self._extensions(step),
             )
-            self._line = await self._lines.borrow(self._key)
+            self._line, self._reused = await self._lines.borrow(self._key)
             response = await self._within(
                 step.deadline, lambda line: line.handle_async_request(request), self._line
             )
@@ -171,8 +172,8 @@ class HttpxChannel:
         """Close the connection, if one is open, even while this task is being cancelled."""
         line, response, chunks = self._line, self._response, self._chunks
         self._forget()
-        if line is None:
-            return
+        if line is None or self._loop is None or not self._loop.is_running_here():
+            return  # what belongs to another event loop ended with it
         with anyio.CancelScope(shield=True):
             try:
                 if response is not None:
@@ -239,6 +240,8 @@ class HttpxChannel:
             kind = "broken"
         elif kind == "garbage" and "buffer" in said:
             kind = "limit"
+        if kind == "broken" and self._reused and self._response is None:
+            kind = "stale"
         if kind == "proxy":
             kind = proxy_failure(said)
         return TransportFailure(

@@ -69,8 +69,8 @@ class Lines(Generic[L]):
         self._home: _Home[L] | None = None
         self._keeper: AsyncGenerator[None, None] | None = None
 
-    async def borrow(self, key: Key) -> L:
-        """Return the connection to ``key`` that was used last, or a new one."""
+    async def borrow(self, key: Key) -> tuple[L, bool]:
+        """Return the connection to ``key`` that was used last, or a new one, and whether it was used."""
         place = _place()
         home = self._home
         if home is None or home.key != place:
@@ -80,9 +80,12 @@ class Lines(Generic[L]):
             await anext(self._keeper)
         home.keeping = True
         lines = home.idle.get(key)
-        line = lines.pop() if lines else self._connect(key)
+        line = lines.pop() if lines else None
+        reused = line is not None
+        if line is None:
+            line = self._connect(key)
         home.lent.add(line)
-        return line
+        return line, reused
 
     async def give_back(self, key: Key, line: L) -> None:
         """Keep a free connection for the next exchange."""

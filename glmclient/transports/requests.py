@@ -80,6 +80,7 @@ class RequestsChannel:
         self._cancelled = False
         self._send: Send | None = None
         self._exhausted = False
+        self._reused = False
         self._owner = os.getpid()
 
     # -- what connections report ---------------------------------------------------------------------------
@@ -90,12 +91,13 @@ class RequestsChannel:
         if self._cancelled:
             alarm()
 
-    def attach(self, sock: DeadlineSocket) -> None:
+    def attach(self, sock: DeadlineSocket, *, reused: bool = False) -> None:
         """Take a connected socket over for this exchange."""
+        self._reused = reused
         step = self._send
         assert step is not None
         sock.deadline, sock.idle = step.deadline, step.idle
-        sock.allowance = step.header_limit + HEAD_SLACK
+        sock.allowance = _allowance(step)
         self._sock = sock
         self.announce(partial(wake, sock.plain))
 
@@ -237,11 +239,14 @@ class RequestsChannel:
 
     def _failure(self, error: BaseException, url: str) -> TransportFailure:
         connected = self._sock is not None
+        stale = self._reused and self._reply is None and self._unheard()
         self.close()
         if self._cancelled:
             return TransportFailure("cancelled")
         chain = list(_chain(error))
         kind = _kind(chain)
+        if kind == "broken" and stale:
+            kind = "stale"
         if kind == "timeout" and not connected:
             kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
         if kind == "connect_timeout" and self._passed_deadline():
@@ -251,9 +256,18 @@ class RequestsChannel:
             kind = proxy_failure(said)
         return TransportFailure(kind, f"{scrubbed(said)} ({origin(url)})")
 
+    def _unheard(self) -> bool:
+        """Tell whether not a byte has come since the request was sent."""
+        sock, step = self._sock, self._send
+        return sock is not None and step is not None and sock.allowance == _allowance(step)
+
     def _passed_deadline(self) -> bool:
         deadline = self._send.deadline if self._send is not None else None
         return deadline is not None and self.route.clock() >= deadline
+
+
+def _allowance(step: Send) -> int:
+    return step.header_limit + HEAD_SLACK
 
 
 def _ring(bell: threading.Lock) -> None:
