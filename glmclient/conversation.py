@@ -185,7 +185,11 @@ class BaseConversation(Generic[C, S]):
             ConfigurationError: it is not a file that `save` wrote.
             OSError: the file cannot be read.
         """
-        saved = SavedConversation.read(path)
+        return cls.of(SavedConversation.read(path), client)
+
+    @classmethod
+    def of(cls, saved: SavedConversation, client: C) -> Self:
+        """Return a conversation as it was saved; see `load`."""
         same = (saved.provider, saved.url) == (client.provider.name, client.provider.url)
         conversation = cls(
             client,

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 import click
 
 from .._version import __version__
 from ..errors import GLMError
 from . import exit_codes
-from .failures import report
+from .failures import report, report_usage, say
+from .painter import PAINTER
 
 __all__ = ["application", "run"]
 
 COMMANDS = {
     # name: module, which holds a command of that name
     "ask": "ask",
-    "demo": "simulation",
+    "chat": "chat",
+    "models": "models",
+    "doctor": "doctor",
     "simulate": "simulation",
+    "demo": "simulation",
+    "keys": "keeping",
+    "settings": "keeping",
+    "completion": "completion",
 }
 
 
@@ -38,7 +48,7 @@ class Application(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if _means_ask(args):
+        if _means_ask(args, ctx):
             args = ["ask", *args]
             ctx.meta[IMPLIED] = True
         return super().parse_args(ctx, args)
@@ -48,9 +58,10 @@ IMPLIED = "glmclient.ask_is_implied"
 """In ``Context.meta``: ``ask`` was not typed."""
 
 
-def _means_ask(args: Sequence[str]) -> bool:
+def _means_ask(args: Sequence[str], ctx: click.Context) -> bool:
     if not args:
-        return not sys.stdin.isatty()  # something is piped in: that is the question
+        # Something is piped in: that is the question. A shell that asks for completions asks none.
+        return not sys.stdin.isatty() and not ctx.resilient_parsing
     return args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")
 
 
@@ -74,22 +85,42 @@ def application() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see `exit_codes`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = not {"--json", "--jsonl"}.isdisjoint(given)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an answer may hold what the terminal cannot say
     try:
-        outcome = application.main(arguments, prog_name="glmclient", standalone_mode=False)
-    except click.exceptions.Abort:
-        return exit_codes.INTERRUPTED
+        outcome = application.main(given, prog_name="glmclient", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        return _left(exit_codes.INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        report_usage(error, as_json=as_json)
         return error.exit_code
     except GLMError as error:
-        report(error)
+        report(error, as_json=as_json)
         return exit_codes.of(error)
     except BrokenPipeError:
-        _silence_stdout()
+        _silence(sys.stdout)
         return exit_codes.CLOSED_PIPE
+    except OSError as error:
+        say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return exit_codes.OTHER
     return outcome if isinstance(outcome, int) else exit_codes.OK
 
 
-def _silence_stdout() -> None:
-    """Let the interpreter's own flush at its end go nowhere: nobody reads standard output any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _silence(stream: TextIO) -> None:
+    """Let the interpreter's own flush at its end go nowhere: nobody reads any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _left(code: int) -> int:
+    """Return ``code``, or end at once if a painter still waits for a reader that does not read.
+
+    The interpreter's own end would wait for it, and for the lock that it holds.
+    """
+    if any(thread.name == PAINTER for thread in threading.enumerate()):
+        os._exit(code)
+    return code

@@ -7,26 +7,123 @@ from typing import Any
 
 import click
 
-from . import exit_codes
+from ..errors import ConfigurationError
+from . import exit_codes, last
+from .answering import answered, told
+from .display import Display, LiveDisplay, Look
+from .parameters import (
+    Choices,
+    answer_options,
+    choices_of,
+    look_of,
+    options_of,
+    service_options,
+)
+from .settings import Settings
+from .structured import EventLines, WholeAnswer
 
-__all__ = ["ask"]
+__all__ = ["ask", "ask_once"]
 
 
 @click.command()
 @click.argument("question", nargs=-1)
-@click.option("-p", "--provider", default="chatglm", help="The service to ask.")
-@click.option("-m", "--model", help="The model to ask.")
-@click.option("--base-url", help="The address of the service.")
-@click.option("--key", help="The key or token.")
-def ask(question: tuple[str, ...], provider: str, **given: Any) -> int:
-    """Ask one question."""
-    from ..sync_client import SyncClient
+@click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
+@service_options
+@answer_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object when the answer is whole.")
+@click.option("--jsonl", "as_lines", is_flag=True, help="A line of JSON for each event.")
+@click.option("--record", metavar="FILE", help="Record the exchange, for a bug report or a test.")
+@click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
+def ask(question: tuple[str, ...], **given: Any) -> int:
+    """Ask one question.
 
-    with SyncClient(
-        provider, model=given["model"], base_url=given["base_url"], api_key=given["key"]
-    ) as client:
-        for piece in client.stream(" ".join(question)).text_stream:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-    sys.stdout.write("\n")
-    return exit_codes.OK
+    Standard input is read, if something is piped into it, and stands before the question.
+    """
+    if given["as_json"] and given["as_lines"]:
+        raise click.UsageError("--json and --jsonl exclude each other.")
+    asked = _question(question)
+    with told(given["verbose"]):
+        return ask_once(asked, Settings(), given)
+
+
+def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: Any) -> int:
+    """Ask, show the answer, keep the conversation, and return the exit code.
+
+    Args:
+        asked: the question.
+        settings: what holds where an argument was not given.
+        given: the arguments of `ask`.
+        further: for the client.
+    """
+    found = last.saved() if given["go_on"] else None
+    if (
+        found is not None
+        and given["base_url"] is None
+        and given["provider"] in (None, found.provider)
+    ):
+        given = {**given, "base_url": found.url}
+    choices = choices_of(settings, given, found.provider if found is not None else None)
+    look = look_of(settings, given)
+    if given["record"] is not None:
+        further["record"] = given["record"]
+    with choices.client(**further) as client:
+        system = settings.get("system", given["system"]) if found is None else given["system"]
+        conversation = last.begin(
+            client, found, system, choices.model, options_of(given["options"])
+        )
+        before = len(conversation.messages)
+        try:
+            whole = answered(
+                conversation.stream(asked, include_status=True), _display(choices, look, given)
+            )
+            if not whole:
+                look.note("[interrupted]")
+        finally:
+            conversation.keep_partial()
+            if len(conversation.messages) > before and _keeps(settings, given):
+                last.keep(conversation)
+    return exit_codes.OK if whole else exit_codes.INTERRUPTED
+
+
+def _keeps(settings: Settings, given: dict[str, Any]) -> bool:
+    return not given["no_save"] and settings.get("save") is not False
+
+
+def _display(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
+    if given["as_json"]:
+        return WholeAnswer(look.out, choices.provider)
+    if given["as_lines"]:
+        return EventLines(look.out)
+    return LiveDisplay(look, choices.provider)
+
+
+def _question(words: tuple[str, ...]) -> str:
+    """Return standard input, if something is piped into it, and the words of the command line.
+
+    Raises:
+        UsageError: there is nothing to ask, or a command stands behind its options.
+        ConfigurationError: standard input is not text.
+    """
+    from .application import COMMANDS, IMPLIED
+
+    said = " ".join(words).strip()
+    if click.get_current_context().meta.get(IMPLIED) and said in COMMANDS:
+        raise click.UsageError(
+            f"a command stands before its options: glmclient {said} ...; "
+            f"to ask just that word: glmclient ask {said}"
+        )
+    piped = "" if sys.stdin.isatty() else _standard_input()
+    asked = "\n\n".join(part for part in (piped, said) if part)
+    if not asked:
+        raise click.UsageError('there is nothing to ask; write: glmclient "your question"')
+    return asked
+
+
+def _standard_input() -> str:
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"standard input is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); convert it first."
+        ) from None

@@ -1,14 +1,95 @@
-"""An error as a person reads it: one paragraph that says what happened and what to do."""
+"""An error as a person reads it: one paragraph that says what happened and what to do; or as JSON."""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
+import textwrap
+from typing import Any, TextIO
+
 import click
 
-from ..errors import GLMError
+from ..errors import APIStatusError, APITimeoutError, GLMError
+from . import exit_codes
+from .cells import visible
+from .screen import terminal_size
+from .structured import reply_json
 
-__all__ = ["report"]
+__all__ = ["error_json", "paragraph", "report", "report_usage", "say"]
+
+# What a program does with an argument, a person at a terminal does with an option.
+_IN_A_TERMINAL: tuple[tuple[str, str], ...] = (
+    (r"Raise Timeout\(\w+=\.\.\.\)", "Give --timeout SECONDS"),
+    (r"give api_key=, or set", "give --key, store it with `glmclient keys set`, or set"),
+    (r"\bapi_key\b=?", "--key"),
+    (r"\bbase_url\b=?", "--base-url"),
+    (r"\bproxy=", "--proxy "),
+    (r"\bmodel=", "-m "),
+    (r"verify='ca\.pem'", "SSL_CERT_FILE=ca.pem in the environment"),
+    (r"provider='zai' or 'bigmodel'", "-p zai or -p bigmodel"),
+    (r"provider='(\w+)'", r"-p \1"),
+    (r"What came is on `error\.partial`", "What came is shown"),
+)
+_WIDEST = 100
 
 
-def report(error: GLMError) -> None:
-    """Write ``error`` to standard error."""
-    click.echo(f"glmclient: {error}", err=True)
+def paragraph(text: str) -> str:
+    """Return a message of the library in the words of the terminal, without line ends."""
+    for pattern, words in _IN_A_TERMINAL:
+        text = re.sub(pattern, words, text)
+    return " ".join(visible(text).split())
+
+
+def error_json(error: GLMError) -> dict[str, Any]:
+    """Return an error as JSON tells it."""
+    told: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": paragraph(str(error)),
+        "exit_code": exit_codes.of(error),
+        "retryable": error.retryable,
+        "attempts": error.attempts,
+        "request_id": error.request_id,
+    }
+    if isinstance(error, APIStatusError):
+        told |= {
+            "status_code": error.status_code,
+            "code": error.code,
+            "reason": error.message,
+            "retry_after": error.retry_after,
+        }
+    if isinstance(error, APITimeoutError):
+        told["limit"] = error.limit
+    return {"error": {**told, "partial": reply_json(error.partial)}}
+
+
+def report(error: GLMError, *, as_json: bool = False) -> None:
+    """Write an error to standard error."""
+    if as_json:
+        click.echo(json.dumps(error_json(error)), err=True)
+    else:
+        say(str(error))
+
+
+def report_usage(error: click.ClickException, *, as_json: bool = False) -> None:
+    """Write to standard error what is wrong with the command line."""
+    if as_json:
+        told = {
+            "type": "UsageError",
+            "message": error.format_message(),
+            "exit_code": error.exit_code,
+        }
+        click.echo(json.dumps({"error": told}), err=True)
+    else:
+        error.show(file=sys.stderr)
+
+
+def say(text: str, out: TextIO | None = None) -> None:
+    """Write one paragraph to standard error."""
+    stream = out if out is not None else sys.stderr
+    line = f"glmclient: {paragraph(text)}"
+    if stream.isatty():
+        width = min(terminal_size()[0], _WIDEST)
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    stream.write(f"{line}\n")
+    stream.flush()

@@ -1,0 +1,168 @@
+"""``doctor``: what is installed, how the services are reached, which key fits which door, and who answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import click
+
+from ..configuration import PROVIDERS
+from ..errors import GLMError
+from . import exit_codes
+from .answering import told
+from .checks import BAD, GOOD, SKIPPED, Finding, installed, kept, meaning, ways
+from .parameters import Choices, choices_of, service_options
+from .settings import Settings, key_variables
+
+__all__ = ["doctor"]
+
+SECONDS = 30.0
+"""How long a service may take to answer, unless --timeout says otherwise."""
+QUESTION = "Reply with the single word OK."
+_GUESTS = ("chatglm", "qwen")
+"""They are asked a question: nothing less tells whether they answer, and it costs nothing."""
+
+
+@click.command()
+@service_options
+@click.option(
+    "--ask", "ask", is_flag=True, help="Ask the platforms a question too; it costs a few tokens."
+)
+@click.option("--offline", is_flag=True, help="Touch no network.")
+@click.option(
+    "--doors",
+    is_flag=True,
+    help="Try each platform key at every door of the platform; each door sees every key.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The findings as a JSON list.")
+def doctor(ask: bool, offline: bool, doors: bool, as_json: bool, **given: Any) -> int:
+    """Find out why something does not work.
+
+    Tells versions, proxies, where settings are kept, which keys there are, and whether each service answers and what
+    its answer means. No key, no password and no answer is shown, so that the output can be sent to others.
+    """
+    settings = Settings()
+    asked = [given["provider"]] if given["provider"] else list(PROVIDERS)
+    choices = {name: choices_of(settings, {**given, "provider": name}) for name in asked}
+    with told(given["verbose"]):
+        findings = _findings(choices, ask=ask, offline=offline, doors=doors)
+        worst = _told_as_json(findings) if as_json else _told_as_text(findings)
+    return exit_codes.OTHER if worst else exit_codes.OK
+
+
+def _findings(
+    choices: dict[str, Choices], *, ask: bool, offline: bool, doors: bool
+) -> Iterator[Finding]:
+    yield from installed()
+    yield from kept()
+    yield from ways(choices)
+    if offline:
+        return
+    for name, choice in choices.items():
+        yield _service(choice, question=ask or name in _GUESTS)
+    if doors:
+        yield from _doors(choices)
+
+
+def _told_as_text(findings: Iterable[Finding]) -> bool:
+    section, worst = "", False
+    for finding in findings:
+        if finding.section != section:
+            click.echo(f"{'' if not section else chr(10)}{finding.section}")
+            section = finding.section
+        click.echo(f"  {finding.mark:<4}{finding.subject:<16}{finding.text}")
+        worst = worst or finding.verdict == BAD
+    return worst
+
+
+def _told_as_json(findings: Iterable[Finding]) -> bool:
+    found = list(findings)
+    click.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False))
+    return any(finding.verdict == BAD for finding in found)
+
+
+# -- the services ------------------------------------------------------------------------------------------
+
+
+def _service(choices: Choices, *, question: bool) -> Finding:
+    """Ask one service, and say what its answer means."""
+    name = choices.provider
+    if name == "openai" and choices.base_url is None:
+        return Finding("services", name, SKIPPED, "not asked: no address (--base-url)")
+    if not question and not _has_key(choices):
+        variables = " or ".join(key_variables(name))
+        return Finding(
+            "services",
+            name,
+            SKIPPED,
+            f"not asked: no key ({variables}, or glmclient keys set {name})",
+        )
+    try:
+        return Finding("services", name, GOOD, _timed(lambda: _tried(choices, question=question)))
+    except GLMError as error:
+        return Finding("services", name, BAD, meaning(error))
+
+
+def _has_key(choices: Choices) -> bool:
+    variables = key_variables(choices.provider)
+    in_environment = any(os.environ.get(name, "").strip() for name in variables)
+    # A compatible server may well want none.
+    return choices.key is not None or in_environment or choices.provider == "openai"
+
+
+def _tried(choices: Choices, *, question: bool) -> str:
+    choices = replace(choices, timeout=choices.timeout or SECONDS)
+    with choices.client(retry=None) as client:
+        if question:
+            reply = client.chat(QUESTION)
+            model = reply.finish.model if reply.finish is not None else None
+            return f"answers{f' as {model}' if model else ''}: {len(reply.text)} characters"
+        count = len(client.models())
+    return f"answers: {count} models" + ("" if choices.provider == "openai" else "; the key fits")
+
+
+def _timed(action: Callable[[], str]) -> str:
+    began = time.monotonic()
+    return f"{action()} in {time.monotonic() - began:.1f} s"
+
+
+# -- the doors ---------------------------------------------------------------------------------------------
+
+
+def _doors(choices: dict[str, Choices]) -> Iterator[Finding]:
+    """Try every platform key at every door of the platform."""
+    from ..providers.platform import BigModel, Zai
+
+    doors: dict[str, tuple[str, str]] = {}
+    for kind in (Zai, BigModel):
+        own = choices[kind.name].base_url if kind.name in choices else None
+        variable = os.environ.get(PROVIDERS[kind.name][3][0], "").strip()
+        doors[kind.name] = (kind.name, own or variable or kind.default_url)
+        doors[f"{kind.name} coding"] = (kind.name, kind.coding_url)
+    keys = {
+        name: key
+        for name, choice in choices.items()
+        if name in (Zai.name, BigModel.name) and (key := _key(choice))
+    }
+    if not keys:
+        yield Finding("doors", "no key", SKIPPED, "there is no platform key to try")
+    for owner, key in keys.items():
+        for door, (provider, url) in doors.items():
+            tried = replace(choices[owner], provider=provider, base_url=url, key=key)
+            subject = f"key of {owner}"
+            try:
+                _tried(tried, question=False)
+            except GLMError as error:
+                yield Finding("doors", subject, SKIPPED, f"at {door}: {meaning(error)}")
+            else:
+                yield Finding("doors", subject, GOOD, f"fits {door} ({url})")
+
+
+def _key(choices: Choices) -> str | None:
+    said = (os.environ.get(name, "").strip() for name in key_variables(choices.provider))
+    return choices.key or next((value for value in said if value), None)

@@ -1,0 +1,229 @@
+"""The options that several commands share, and what they amount to with the settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..configuration import PROVIDERS
+from ..core.limits import Timeout
+from ..options import ChatOptions
+from .display import Look
+from .settings import DEFAULT_PROVIDER, Settings
+
+if TYPE_CHECKING:
+    from ..sync_client import SyncClient
+
+__all__ = [
+    "Choices",
+    "answer_options",
+    "choices_of",
+    "is_terminal",
+    "known_models",
+    "look_of",
+    "options_of",
+    "service_options",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONNECT_SECONDS = 10.0
+
+
+def _complete_model(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    names = [ctx.params["provider"]] if ctx.params.get("provider") else list(PROVIDERS)
+    return [
+        CompletionItem(model)
+        for model in dict.fromkeys(m for name in names for m in known_models(name))
+        if model.startswith(incomplete)
+    ]
+
+
+def known_models(provider: str) -> tuple[str, ...]:
+    """Return the models that are known here; the service may offer more."""
+    from importlib import import_module
+
+    module, name = PROVIDERS[provider][:2]
+    models: tuple[str, ...] = getattr(
+        getattr(import_module(f"..providers.{module}", __package__), name), "models", ()
+    )
+    return models
+
+
+def _complete_option(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [CompletionItem(n) for n in ChatOptions.__annotations__ if n.startswith(incomplete)]
+
+
+_SERVICE = (
+    click.option(
+        "-p",
+        "--provider",
+        type=click.Choice(list(PROVIDERS)),
+        help="The service to ask.  [default: chatglm]",
+    ),
+    click.option(
+        "-m", "--model", metavar="NAME", shell_complete=_complete_model, help="The model to ask."
+    ),
+    click.option("--base-url", metavar="URL", help="The address of the service."),
+    click.option(
+        "--key",
+        metavar="KEY",
+        help="The key or token; others on this machine may see it, `glmclient keys` hides it.",
+    ),
+    click.option("--proxy", metavar="URL", help="An HTTP, HTTPS or SOCKS proxy for everything."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="For the whole answer.",
+    ),
+    click.option("-v", "--verbose", count=True, help="Tell what happens; twice, tell more."),
+)
+
+_ANSWER = (
+    click.option("-s", "--system", metavar="TEXT", help="The system message."),
+    click.option(
+        "-o",
+        "--option",
+        "options",
+        nargs=2,
+        multiple=True,
+        metavar="KEY VALUE",
+        shell_complete=_complete_option,
+        help="An option of the service, such as `-o temperature 0.2`; the value is JSON or text.",
+    ),
+    click.option("--no-stream", is_flag=True, help="Show the answer when it is whole."),
+    click.option("--plain", is_flag=True, default=None, help="No Markdown on a terminal."),
+    click.option(
+        "-u", "--usage", is_flag=True, default=None, help="Tell tokens and timing at the end."
+    ),
+    click.option(
+        "-R",
+        "--hide-reasoning",
+        is_flag=True,
+        default=None,
+        help="Do not show the model's thinking.",
+    ),
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Nothing on standard error but what went wrong."
+    ),
+)
+
+
+def service_options(command: F) -> F:
+    """Give a command the options that say which service, and how to reach it."""
+    for option in reversed(_SERVICE):
+        command = option(command)
+    return command
+
+
+def answer_options(command: F) -> F:
+    """Give a command the options that say what to ask for, and how to show it."""
+    for option in reversed(_ANSWER):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Which service, and how to reach it; arguments, environment and settings are one here."""
+
+    provider: str
+    model: str | None
+    base_url: str | None
+    key: str | None = field(repr=False)
+    proxy: str | None = field(repr=False)
+    timeout: float | None
+    verbose: int = 0
+
+    def client(self, **further: Any) -> SyncClient:
+        """Return a client.
+
+        Raises:
+            ConfigurationError: a key is missing, or a choice is wrong.
+        """
+        from ..sync_client import SyncClient
+
+        if self.timeout is not None:
+            # One number for everything: no other limit may end what it allows.
+            further["timeout"] = Timeout(
+                min(CONNECT_SECONDS, self.timeout), None, None, self.timeout
+            )
+        return SyncClient(
+            self.provider,
+            model=self.model,
+            base_url=self.base_url,
+            api_key=self.key,
+            proxy=self.proxy,
+            **further,
+        )
+
+
+def choices_of(
+    settings: Settings, given: Mapping[str, Any], provider: str | None = None
+) -> Choices:
+    """Return what the arguments and the settings amount to.
+
+    Args:
+        settings: what holds where an argument was not given.
+        given: the arguments of `service_options`.
+        provider: the service, if something else has decided that already.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    name = settings.get("provider", given["provider"] or provider) or DEFAULT_PROVIDER
+    return Choices(
+        provider=name,
+        model=settings.model(name, given["model"]),
+        base_url=settings.base_url(name, given["base_url"]),
+        key=settings.key(name, given["key"]),
+        proxy=settings.get("proxy", given["proxy"]),
+        timeout=settings.get("timeout", given["timeout"]),
+        verbose=given["verbose"],
+    )
+
+
+def look_of(settings: Settings, given: Mapping[str, Any]) -> Look:
+    """Return how an answer is to be shown, by the arguments of `answer_options` and the settings."""
+    return Look(
+        sys.stdout,
+        sys.stderr,
+        markdown=not settings.get("plain", given["plain"]),
+        stream=not given["no_stream"],
+        reasoning=not settings.get("hide_reasoning", given["hide_reasoning"]),
+        usage=bool(settings.get("usage", given["usage"])),
+        quiet=given["quiet"],
+        out_is_terminal=is_terminal(sys.stdout),
+        err_is_terminal=is_terminal(sys.stderr),
+    )
+
+
+def is_terminal(stream: Any) -> bool:
+    """Tell whether lines on ``stream`` can be changed in place."""
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def options_of(pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Return the options of a question; a value that is JSON is taken as that, any other as text."""
+    return {(known := name.replace("-", "_")): _value(known, text) for name, text in pairs}
+
+
+def _value(name: str, text: str) -> Any:
+    if get_type_hints(ChatOptions).get(name) in (str, str | None):
+        return text  # an id of digits is no number
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,212 @@
+"""Settings: an argument, else the environment, else the file, else the default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..configuration import PROVIDERS
+from ..errors import ConfigurationError
+from .places import read_object, write_object
+
+__all__ = [
+    "DEFAULT_PROVIDER",
+    "SETTINGS",
+    "Settings",
+    "Stored",
+    "checked",
+    "key_variables",
+    "stored_keys",
+    "variable_of",
+    "write_keys",
+]
+
+DEFAULT_PROVIDER = "chatglm"
+SETTINGS_FILE = "settings.json"
+KEYS_FILE = "keys.json"
+
+
+def _text(name: str, value: str) -> str:
+    if not value.strip():
+        raise ConfigurationError(
+            f"{name} must not be empty; to be without it: settings unset {name}"
+        )
+    return value
+
+
+def _switch(name: str, value: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True}
+    words |= {"false": False, "no": False, "off": False, "0": False}
+    if value.lower() not in words:
+        raise ConfigurationError(f"{name} must be on or off, not {value!r}.")
+    return words[value.lower()]
+
+
+def _seconds(name: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"{name} must be seconds above 0, not {value!r}.")
+    return seconds
+
+
+def _provider(name: str, value: str) -> str:
+    if value not in PROVIDERS:
+        raise ConfigurationError(
+            f"{name} must be one of {', '.join(sorted(PROVIDERS))}, not {value!r}."
+        )
+    return value
+
+
+SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
+    # name: how it is read, and what it is
+    "provider": (_provider, "the service that is asked"),
+    "system": (_text, "the system message"),
+    "timeout": (_seconds, "seconds for a whole answer"),
+    "proxy": (_text, "the URL of a proxy for everything"),
+    "plain": (_switch, "no Markdown on a terminal"),
+    "hide_reasoning": (_switch, "the model's thinking is not shown"),
+    "usage": (_switch, "tokens and timing are shown after an answer"),
+    "save": (_switch, "the last conversation is kept for --continue (on, if not set)"),
+    "SERVICE.model": (_text, "the model for a service, such as zai.model"),
+    "SERVICE.base_url": (_text, "the address of a service, such as openai.base_url"),
+}
+"""Every setting by its name; ``SERVICE`` stands for the name of one."""
+
+_OF_A_SERVICE = ("model", "base_url")
+
+
+def variable_of(name: str) -> str:
+    """Return the environment's variable for a setting."""
+    return f"GLMCLIENT_{name.upper()}"
+
+
+def key_variables(provider: str) -> tuple[str, ...]:
+    """Return the environment's variables for the key of a service."""
+    return PROVIDERS[provider][2]
+
+
+def checked(name: str, value: str) -> Any:
+    """Return the value of a setting as it is kept.
+
+    Raises:
+        ConfigurationError: there is no such setting, or it cannot have this value.
+    """
+    service, _, rest = name.rpartition(".")
+    known = f"SERVICE.{rest}" if service in PROVIDERS else name
+    if known not in SETTINGS or name.startswith("SERVICE."):
+        named = [n for n in SETTINGS if "." not in n]
+        named += [f"{p}.{n}" for p in PROVIDERS for n in _OF_A_SERVICE]
+        near = difflib.get_close_matches(name, named, 1, 0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(
+            f"there is no setting {name!r}.{hint} `glmclient settings` lists them."
+        )
+    return SETTINGS[known][0](name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The settings file."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls) -> Stored:
+        """Read the file; there may be none.
+
+        Raises:
+            ConfigurationError: it is damaged, or names a setting that there is not.
+        """
+        values = read_object("config", SETTINGS_FILE)
+        for name, value in values.items():
+            said = str(value).lower() if isinstance(value, bool) else str(value)
+            checked(name, said)
+        return cls(values)
+
+    def changed(self, name: str, value: Any) -> Stored:
+        """Return the settings with another value; ``None`` takes it away."""
+        rest = {known: v for known, v in self.values.items() if known != name}
+        return Stored(rest if value is None else {**rest, name: value})
+
+    def write(self) -> None:
+        """Write the file.
+
+        Raises:
+            ConfigurationError: it cannot be written.
+        """
+        write_object("config", SETTINGS_FILE, dict(self.values))
+
+
+class Settings:
+    """What holds where an argument was not given.
+
+    Args:
+        stored: the settings file.
+        environment: the environment's variables.
+    """
+
+    def __init__(
+        self, stored: Stored | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.stored = stored if stored is not None else Stored.read()
+        self._environment = environment if environment is not None else os.environ
+
+    def get(self, name: str, argument: Any = None) -> Any:
+        """Return the argument if it was given, else the environment's value, else the file's, else ``None``.
+
+        Raises:
+            ConfigurationError: the environment's value is not possible.
+        """
+        if argument is not None:
+            return argument
+        variable = variable_of(name)
+        said = self._environment.get(variable, "").strip()
+        if said:
+            return SETTINGS[name][0](variable, said)
+        return self.stored.values.get(name)
+
+    def model(self, provider: str, argument: str | None) -> str | None:
+        """Return the model for a service."""
+        said = argument or self._environment.get(variable_of("model"), "").strip()
+        return said or self.stored.values.get(f"{provider}.model")
+
+    def base_url(self, provider: str, argument: str | None) -> str | None:
+        """Return the address of a service; ``None`` lets the environment and the default decide."""
+        if argument is not None:
+            return argument
+        if any(self._environment.get(name, "").strip() for name in PROVIDERS[provider][3]):
+            return None
+        return self.stored.values.get(f"{provider}.base_url")
+
+    def key(self, provider: str, argument: str | None) -> str | None:
+        """Return the key for a service; ``None`` lets the environment decide."""
+        if argument is not None:
+            return argument
+        if any(self._environment.get(name, "").strip() for name in key_variables(provider)):
+            return None
+        return stored_keys().get(provider)
+
+
+def stored_keys() -> dict[str, str]:
+    """Return the stored keys by the names of their services.
+
+    Raises:
+        ConfigurationError: the file of keys is damaged.
+    """
+    keys = read_object("config", KEYS_FILE)
+    return {name: key for name, key in keys.items() if isinstance(key, str) and name in PROVIDERS}
+
+
+def write_keys(keys: Mapping[str, str]) -> None:
+    """Write the stored keys to their file, of mode 0600.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    write_object("config", KEYS_FILE, dict(keys))
