@@ -303,7 +303,7 @@ class Exchange:
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         delay = self.retry.delay(self.attempts, asked, self.identity.chance)
         # Where the wait alone would pass the total limit, it is better to say now what is wrong.
-        return delay if self._deadlines.outlasts(delay) else None
+        return delay if delay is not None and self._deadlines.outlasts(delay) else None
 
     # -- leaving -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,9 @@ from ..errors import ConfigurationError
 
 __all__ = ["RetryPolicy", "parse_retry_after", "retryable_status"]
 
+LONGEST_ASKED = 60.0
+"""Seconds that are waited because a service asks for them, whatever ``max_delay`` is."""
+
 _RETRYABLE_4XX = frozenset({408, 409, 425, 429})
 
 
@@ -20,7 +23,8 @@ class RetryPolicy:
     Args:
         attempts: requests at most, the first included.
         base_delay: seconds before the second attempt, at most; doubled for each further one.
-        max_delay: seconds between two attempts, at most; caps ``Retry-After`` too.
+        max_delay: seconds between two attempts, at most, unless the service asks for more: what it asks for is
+            waited in full, or, beyond a minute and this, not at all.
 
     Raises:
         ConfigurationError: a number is out of range.
@@ -50,8 +54,10 @@ class RetryPolicy:
                     f"RetryPolicy.{name} must be seconds, 0 or more, not {value!r}."
                 )
 
-    def delay(self, attempt: int, retry_after: float | None, chance: Callable[[], float]) -> float:
-        """Return the seconds to wait after attempt number ``attempt`` failed.
+    def delay(
+        self, attempt: int, retry_after: float | None, chance: Callable[[], float]
+    ) -> float | None:
+        """Return the seconds to wait after attempt number ``attempt`` failed, or ``None`` to give up.
 
         Args:
             attempt: 1 for the first.
@@ -59,7 +65,9 @@ class RetryPolicy:
             chance: a random number in [0, 1), for full jitter.
         """
         if retry_after is not None:
-            return min(max(retry_after, 0.0), self.max_delay)
+            # Never sooner than asked; and nobody should hang for an hour because a header says so.
+            longest = max(self.max_delay, LONGEST_ASKED)
+            return max(retry_after, 0.0) if retry_after <= longest else None
         # 2**60 seconds is forever; the exponent is bounded so that no attempt number overflows a float.
         return chance() * min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 60))
 

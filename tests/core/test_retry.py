@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmclient import ConfigurationError, RetryPolicy
-from glmclient.core.retry import parse_retry_after, retryable_status
+from glmclient.core.retry import LONGEST_ASKED, parse_retry_after, retryable_status
 
 NOW = 1_700_000_000.0
 
@@ -52,8 +52,16 @@ def test_what_the_service_asked_for_comes_first_and_has_no_jitter() -> None:
     policy = RetryPolicy(base_delay=1.0, max_delay=10.0)
     assert policy.delay(3, 7.0, never) == 7.0
     assert policy.delay(1, 0.0, never) == 0.0
-    assert policy.delay(1, 3600.0, never) == 10.0
     assert policy.delay(1, -5.0, never) == 0.0
+
+
+def test_what_the_service_asked_for_is_waited_in_full_or_not_at_all() -> None:
+    policy = RetryPolicy(base_delay=1.0, max_delay=10.0)
+    assert policy.delay(1, LONGEST_ASKED, never) == LONGEST_ASKED
+    assert policy.delay(1, LONGEST_ASKED + 1, never) is None
+    patient = RetryPolicy(max_delay=600.0)
+    assert patient.delay(1, 600.0, never) == 600.0
+    assert patient.delay(1, 601.0, never) is None
 
 
 @given(
@@ -66,6 +74,7 @@ def test_a_delay_is_always_within_bounds(
     attempt: int, base: float, highest: float, chance: float
 ) -> None:
     delay = RetryPolicy(base_delay=base, max_delay=highest).delay(attempt, None, lambda: chance)
+    assert delay is not None
     assert 0 <= delay <= highest
 
 
