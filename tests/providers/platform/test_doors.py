@@ -378,6 +378,7 @@ def test_a_model_that_is_gone_is_asked_for_anew() -> None:
 def test_a_server_without_models_wants_one_named() -> None:
     turn = ask(local(), [of_json({"object": "list", "data": []})])
     assert type(turn.error) is NotFoundError and "model=" in str(turn.error)
+    assert turn.error.status_code == 200
     turn = ask(local(), [of_json({"detail": "Not Found"}, 404)])
     assert type(turn.error) is NotFoundError
 
