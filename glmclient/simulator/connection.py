@@ -108,21 +108,17 @@ class Connection(BaseHTTPRequestHandler):
         """Return the whole request, or answer what is wrong with it and return ``None``."""
         length = self.headers.get("content-length", "0")
         if "transfer-encoding" in self.headers or not length.isascii() or not length.isdigit():
-            self.close_connection = True
-            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)  # which closes the connection, too
             return None
         if int(length) > REQUEST_BODY:
-            self.close_connection = True
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            self.close_connection = True
             return None
         try:
             parts = urlsplit(self.path)
         except ValueError:
-            self.close_connection = True
             self.send_error(HTTPStatus.BAD_REQUEST)
             return None
         query = {
@@ -199,10 +195,8 @@ class Connection(BaseHTTPRequestHandler):
                 raise _ConnectionEnded
         else:
             if isinstance(item, Reset):
-                # Without lingering, close() resets; the reader holds the socket open, so it goes first.
+                # Without lingering, the close that follows resets.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
-                self.rfile.close()
-                self.connection.close()
             raise _ConnectionEnded
 
     def _hold(self, seconds: float) -> None:

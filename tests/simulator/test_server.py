@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -272,6 +273,20 @@ def test_a_pause_ends_by_itself_or_by_its_signal() -> None:
         assert peer.rest() == b"cd"
 
 
+def test_a_pause_lasts_and_the_connection_serves_on_after_it() -> None:
+    body: list[BodyItem] = [b"a", Pause(0.05), Pause(0.01, threading.Event()), Pause(0.01)]
+    with serving(SimulatedResponse(body=body)) as server, Peer(server.url) as peer:
+        for _ in range(2):
+            began = time.monotonic()
+            peer.ask()
+            peer.head()
+            peer.until(b"0\r\n\r\n")
+            assert time.monotonic() - began >= 0.07
+            # Longer than the pause was: a limit that it left behind would end the connection.
+            assert not server.wait_for(lambda: server.open_connections == 0, 0.1)
+        assert [request.connection for request in server.requests] == [0, 0]
+
+
 def test_a_wait_that_lasts_too_long_is_a_cut() -> None:
     response = SimulatedResponse(body=[b"a", Wait(threading.Event(), 0.01), b"never"])
     with serving(response) as server, Peer(server.url) as peer:
@@ -280,7 +295,10 @@ def test_a_wait_that_lasts_too_long_is_a_cut() -> None:
         assert peer.rest() == b"1\r\na\r\n"
 
 
-@pytest.mark.parametrize("held", [Pause(3600), Wait(threading.Event(), 3600)])
+HELD = [Pause(3600), Pause(3600, threading.Event()), Wait(threading.Event(), 3600)]
+
+
+@pytest.mark.parametrize("held", HELD)
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_leaves_is_noticed_while_nothing_is_sent(
     held: Pause | Wait, reset: bool
@@ -294,7 +312,8 @@ def test_a_client_that_leaves_is_noticed_while_nothing_is_sent(
         finally:
             closed.set()
 
-    with serving(lambda request: SimulatedResponse(body=body(), gzip=reset)) as server:
+    kept = body()  # so that only its close ends it, not the collection of garbage
+    with serving(lambda request: SimulatedResponse(body=kept, gzip=reset)) as server:
         with Peer(server.url) as peer:
             peer.ask("/left")
             peer.head()
@@ -394,7 +413,7 @@ def own_threads() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("held", [Pause(3600), Wait(threading.Event(), 3600)])
+@pytest.mark.parametrize("held", HELD)
 def test_a_stop_ends_what_is_held_and_joins_every_thread(held: Pause | Wait) -> None:
     with serving(SimulatedResponse(body=[b"a", held])) as server:
         with Peer(server.url) as idle, Peer(server.url) as busy:
