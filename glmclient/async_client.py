@@ -276,9 +276,15 @@ class AsyncClient(BaseClient):
     _transport: AsyncTransport
 
     def _connect(self) -> None:
-        from .transports.httpx import HttpxTransport
+        route = self._configuration.route()
+        if self._configuration.http_backend == "aiohttp":
+            from .transports.aiohttp import aiohttp_transport
 
-        self._transport = HttpxTransport(self._configuration.route())
+            self._transport = aiohttp_transport(route)
+        else:
+            from .transports.httpx import HttpxTransport
+
+            self._transport = HttpxTransport(route)
 
     def stream(
         self,

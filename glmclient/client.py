@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from .configuration import Configuration, checked_retry, configured
 from .core.exchange import Exchange, Flow
@@ -46,6 +46,7 @@ class BaseClient:
         headers: sent with every request, in place of the provider's own of the same name.
         trust_env: use the proxies and CA certificates that the environment names.
         limits: bounds on what is held in memory.
+        http_backend: what carries the asynchronous client's requests; ``aiohttp`` needs the extra of that name.
 
     Raises:
         ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
@@ -65,6 +66,7 @@ class BaseClient:
         headers: Mapping[str, str] | None = None,
         trust_env: bool = True,
         limits: Limits | None = None,
+        http_backend: Literal["httpx", "aiohttp"] = "httpx",
     ) -> None:
         self._arguments: dict[str, Any] = {
             "provider": provider,
@@ -77,6 +79,7 @@ class BaseClient:
             "headers": headers,
             "trust_env": trust_env,
             "limits": limits,
+            "http_backend": http_backend,
         }
         self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
         self._streams: dict[int, weakref.ref[BaseStream]] = {}

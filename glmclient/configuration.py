@@ -43,6 +43,7 @@ class Configuration:
     proxy: str | None
     verify: bool | str
     trust_env: bool
+    http_backend: str
 
     def route(self) -> Route:
         """Return how to reach hosts."""
@@ -91,6 +92,7 @@ def configured(
     headers: Mapping[str, str] | None,
     trust_env: bool,
     limits: Limits | None,
+    http_backend: str,
 ) -> Configuration:
     """Return the checked configuration of a client.
 
@@ -106,6 +108,7 @@ def configured(
         proxy=_checked_proxy(proxy),
         verify=_checked_verify(verify),
         trust_env=bool(trust_env),
+        http_backend=_checked_backend(http_backend),
     )
 
 
@@ -133,7 +136,8 @@ def _provider(
         importlib.import_module(f".providers.{module}", __package__), name
     )
     given: dict[str, Any] = {
-        "base_url": base_url or _from_environment(url_variables),
+        # An empty address is a mistake: the question would go to the public service instead.
+        "base_url": base_url if base_url is not None else _from_environment(url_variables),
         "headers": headers,
     }
     key = _checked_key(api_key)
@@ -219,3 +223,16 @@ def _checked_verify(verify: bool | str) -> bool | str:
             f"verify names {path!r}, which does not exist; give a file or folder of CA certificates."
         )
     return path
+
+
+def _checked_backend(name: str) -> str:
+    if name not in ("httpx", "aiohttp"):
+        raise ConfigurationError(f"http_backend must be 'httpx' or 'aiohttp', not {name!r}.")
+    if name == "aiohttp":
+        import importlib.util
+
+        if importlib.util.find_spec("httpx_aiohttp") is None:
+            raise ConfigurationError(
+                "http_backend='aiohttp' needs one more package: pip install 'glmclient[aiohttp]'."
+            )
+    return name

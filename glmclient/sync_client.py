@@ -13,7 +13,7 @@ from .core.exchange import Exchange, Flow, Read, Release, Send
 from .core.http import Request
 from .core.limits import Timeout
 from .core.retry import RetryPolicy
-from .errors import TransportFailure
+from .errors import ConfigurationError, TransportFailure
 from .events import Event, Finish, Reply
 from .messages import Messages
 from .providers.base import Model
@@ -225,6 +225,10 @@ class SyncClient(BaseClient):
     _transport: SyncTransport
 
     def _connect(self) -> None:
+        if self._configuration.http_backend != "httpx":
+            raise ConfigurationError(
+                "http_backend is a choice of AsyncClient: SyncClient sends by requests. Leave it out."
+            )
         from .transports.requests import RequestsTransport
 
         self._transport = RequestsTransport(self._configuration.route())

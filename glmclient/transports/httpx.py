@@ -329,7 +329,7 @@ class HttpxTransport:
     def _connection(self, key: Key) -> httpx.AsyncBaseTransport:
         address, proxy = key
         secure = address.startswith("https:") or (proxy or "").startswith("https:")
-        context = tls_context(self.route.verify) if secure else _plain_context()
+        context = tls_context(self.route.verify) if secure else plain_context()
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )
@@ -353,7 +353,7 @@ def _proxy(url: str, context: ssl.SSLContext) -> httpx.Proxy:
 _plain: list[ssl.SSLContext] = []
 
 
-def _plain_context() -> ssl.SSLContext:
+def plain_context() -> ssl.SSLContext:
     """Return an empty context: httpx wants one even for http, and would load the authorities for it."""
     if not _plain:
         _plain.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
