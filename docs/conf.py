@@ -10,13 +10,15 @@ copyright = "glmclient contributors"
 release = version = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build"]
+# The notebooks stand there with what they show; that they show it is tested.
+nb_execution_mode = "off"
 default_role = "py:obj"
 highlight_language = "text"
 
