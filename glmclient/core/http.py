@@ -18,6 +18,8 @@ __all__ = [
     "checked_headers",
     "dump_json",
     "is_json",
+    "load_json",
+    "load_json",
     "load_object",
     "origin",
     "without_user",
@@ -212,12 +214,25 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def load_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return the JSON object in ``text``, or ``None`` if there is none."""
+def load_json(text: str | bytes) -> Any:
+    """Return the JSON value in ``text``, or ``None`` if there is none."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the JSON value in ``text``, or ``None`` if there is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def load_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object in ``text``, or ``None`` if there is none."""
+    value = load_json(text)
     return value if isinstance(value, dict) else None
 
 

@@ -202,9 +202,7 @@ class ChatGLM(Provider):
             kind=kind or (APIStatusError if head.status == 200 else None),
             code=None if code is None else str(code),
             advice=_PLATFORM_ADVICE if kind is not None and issubclass(kind, _WALLS) else None,
-            retryable=kind is not None and issubclass(kind, (ServerError, RateLimitError))
-            if code
-            else None,
+            retryable=None if kind is None else issubclass(kind, (ServerError, RateLimitError)),
         )
 
 

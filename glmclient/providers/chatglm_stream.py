@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..core.answer import Answer, Mode, ModeName
-from ..core.http import load_object
+from ..core.http import load_json, load_object
 from ..core.limits import Limits
 from ..core.refusals import is_document
 from ..core.sse import Frame
@@ -149,7 +149,8 @@ class ChatGLMDecoder:
             return
         self._understood += 1
         status = data.get("status")
-        if _is_refusal(status):
+        if _is_number(status) or ("parts" not in data and _is_number(data.get("code"))):
+            # A frame's status is a string; a number is the status, or the code, of a refusal.
             raise self._refusal(frame.data.encode())
         self._conversation_id = _text(data.get("conversation_id")) or self._conversation_id
         self._response_id = _text(data.get("id")) or self._response_id
@@ -259,16 +260,17 @@ class ChatGLMDecoder:
             out.append(SearchResults(results))
 
     def _tool_calls(self, key: Any, value: Any, final: bool, out: list[Event]) -> None:
-        # Reported as an object, a list or a JSON string; handed out once, when its part is finished.
+        # Reported as an object, a list or a JSON string; each is handed out once, when its part is finished.
         if isinstance(value, str):
-            value = load_object(value)
-        if not final or not self._is_news(key, value):
-            return
-        for call in _objects([value] if isinstance(value, Mapping) else value):
+            value = load_json(value)
+        calls = _objects([value] if isinstance(value, Mapping) else value)
+        for place, call in enumerate(calls if final else ()):
+            if (key, place) in self._calls:
+                continue
             arguments = call.get("arguments")
             if not isinstance(arguments, str):
                 arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-            index = self._calls.setdefault((key, len(self._calls)), len(self._calls))
+            index = self._calls[key, place] = len(self._calls)
             out.append(
                 ToolCallDelta(index, _text(call.get("id")), _text(call.get("name")), arguments)
             )
@@ -299,9 +301,8 @@ def _part_key(part: Json, position: int) -> str | int:
     return _text(part.get("logic_id")) or _text(part.get("id")) or position
 
 
-def _is_refusal(status: object) -> bool:
-    """A frame's status is a string; a number is the status of a refusal."""
-    return isinstance(status, int) and not isinstance(status, bool)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _refused(body: bytes) -> GLMError:

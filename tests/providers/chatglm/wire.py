@@ -18,8 +18,14 @@ def sse(data: str, event: str | None = "message") -> bytes:
     return f"{name}data: {data}\n\n".encode()
 
 
-def frame(status: str, *parts: dict[str, Any], event: str | None = "message", **fields: Any) -> bytes:
-    value: dict[str, Any] = {"conversation_id": CONVERSATION, "status": status, "parts": list(parts)}
+def frame(
+    status: str, *parts: dict[str, Any], event: str | None = "message", **fields: Any
+) -> bytes:
+    value: dict[str, Any] = {
+        "conversation_id": CONVERSATION,
+        "status": status,
+        "parts": list(parts),
+    }
     value.update(fields)
     return sse(json.dumps(value, ensure_ascii=False), event)
 
@@ -88,7 +94,9 @@ def decoded(
 ) -> tuple[list[Event], ChatGLMDecoder]:
     """Return the events of a body and the decoder that read it."""
     decoder = ChatGLMDecoder(
-        mode=mode, limits=limits if limits is not None else Limits(), include_unknown=include_unknown
+        mode=mode,
+        limits=limits if limits is not None else Limits(),
+        include_unknown=include_unknown,
     )
     out: list[Event] = []
     for chunk in chunks:
