@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererProtocol
-from markdown_it.token import Token
-from markdown_it.utils import EnvType, OptionsDict
+from markdown_it.rules_core import StateCore
 
 from .math import math_rules
+from .parts import BOX, LINE
 
 __all__ = ["rendered"]
 
 _SCHEMES = ("http://", "https://", "mailto:")
+_CELL = f"border:1px solid {LINE};padding:.2em .7em"
 
 
 def rendered(markdown: str) -> str:
     """Return ``markdown`` as HTML: HTML in it is text, links go only to the web and to mail, images become links."""
-    return str(_parser().render(markdown))
+    # Whatever is written in the text, its own angle brackets are escaped: each <pre> is the renderer's.
+    return str(_parser().render(markdown)).replace("<pre>", f'<pre style="{BOX}">')
 
 
 @lru_cache(maxsize=1)
@@ -30,18 +30,19 @@ def _parser() -> MarkdownIt:
     parser.disable("image")
     # A relative address would be one of the notebook's own server.
     parser.validateLink = lambda url: url.strip().lower().startswith(_SCHEMES)  # type: ignore[method-assign]
-    parser.add_render_rule("link_open", _link_open)
     math_rules(parser)
+    parser.core.ruler.push("dress", _dress)
     return parser
 
 
-def _link_open(
-    renderer: RendererProtocol,
-    tokens: Sequence[Token],
-    index: int,
-    options: OptionsDict,
-    environment: EnvType,
-) -> str:
-    tokens[index].attrSet("target", "_blank")
-    tokens[index].attrSet("rel", "noopener noreferrer nofollow")
-    return str(renderer.renderToken(tokens, index, options, environment))  # type: ignore[attr-defined]
+def _dress(state: StateCore) -> None:
+    """Let links open elsewhere, and draw tables where the page has no style for them."""
+    for token in state.tokens:
+        if token.type in ("th_open", "td_open"):
+            token.attrSet(
+                "style", ";".join(filter(None, (_CELL, str(token.attrGet("style") or ""))))
+            )
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("target", "_blank")
+                child.attrSet("rel", "noopener noreferrer nofollow")

@@ -8,13 +8,16 @@ from typing import NamedTuple
 
 from ..errors import APIStatusError, APITimeoutError, GLMError
 
-__all__ = ["MUTED", "Part", "error_html", "error_part", "page"]
+__all__ = ["BOX", "LINE", "MUTED", "Part", "error_html", "error_part", "page"]
 
 _CARD = (
     "border:1px solid rgba(200,50,50,.5);border-left:4px solid rgb(200,50,50);border-radius:3px;"
     "background:rgba(200,50,50,.07);padding:.5em 1em;margin:.3em 0"
 )
 MUTED = "opacity:.7;font-size:90%"
+LINE = "rgba(127,127,127,.4)"
+"""A colour that shows on a light page and on a dark one."""
+BOX = f"border-left:3px solid {LINE};margin:.3em 0;padding:0 .8em;overflow-x:auto"
 
 
 class Part(NamedTuple):

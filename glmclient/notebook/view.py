@@ -24,11 +24,10 @@ from ..events import (
     ToolCall,
     ToolCallDelta,
 )
-from .parts import MUTED, Part, error_part, page
+from .parts import BOX, MUTED, Part, error_part, page
 
 __all__ = ["AnswerView", "reply_html"]
 
-_BOX = "border-left:3px solid rgba(127,127,127,.4);margin:.3em 0;padding:0 .8em"
 _NOT_STOPPED = {
     "length": "The answer is cut off: it reached its limit of tokens.",
     "content_filter": "The service withheld the rest of the answer.",
@@ -115,7 +114,7 @@ class AnswerView:
         what = "Reasoning" if done else "Thinking …"
         return (
             f'<details><summary style="{MUTED};cursor:pointer">{what} ({len(thought):,} characters)</summary>'
-            f'<div style="{_BOX}">{_rendered(thought)}</div></details>'
+            f'<div style="{BOX}">{_rendered(thought)}</div></details>'
         )
 
     def _answer(self) -> str:
@@ -167,7 +166,7 @@ def _muted(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f'<pre style="{_BOX}"><code>{escape(text)}</code></pre>'
+    return f'<pre style="{BOX}"><code>{escape(text)}</code></pre>'
 
 
 def _place(status: QueueStatus) -> str:

@@ -58,7 +58,9 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
 
 
 def test_tables_and_unfinished_code_are_rendered() -> None:
-    assert "<td>1</td>" in rendered("| a | b |\n|---|---|\n| 1 | 2 |")
+    html = rendered("| a | b |\n|---|--:|\n| 1 | 2 |")
+    assert re.search(r'<td style="border[^"]*">1</td>', html)
+    assert re.search(r'<td style="border[^"]*;text-align:right">2</td>', html)
     assert '<code class="language-python">x = 1' in rendered("```python\nx = 1")
 
 
