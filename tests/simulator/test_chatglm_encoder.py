@@ -355,9 +355,11 @@ def test_a_lone_surrogate_is_escaped() -> None:
 
 
 def refused(step: Refusal) -> tuple[APIStatusError, list[Event]]:
-    decoder = ChatGLMDecoder(
-        refusal=lambda frame: ServiceBlockedError(frame["message"], code=str(frame["status"]))
-    )
+    def refusal(body: bytes) -> APIStatusError:
+        told = json.loads(body)
+        return ServiceBlockedError(told["message"], code=str(told["status"]))
+
+    decoder = ChatGLMDecoder(refusal=refusal)
     out: list[Event] = []
     with pytest.raises(APIStatusError) as caught:
         for frame in frames([TextDelta("a"), step]):
