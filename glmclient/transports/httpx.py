@@ -111,8 +111,8 @@ class HttpxChannel:
     async def _trace(self, event: str, info: Any) -> None:
         """Bound all of connecting by one limit; httpcore tells when it begins, and when the request goes out."""
         step, scope = self._send, self._scope
-        assert step is not None
-        assert scope is not None
+        if step is None or scope is None:
+            return  # the body, and closing, are told too: connecting is long over
         if event.endswith("connect_tcp.started") and step.connect is not None:
             self._connecting = True
             scope.deadline = min(self._at(step.deadline), anyio.current_time() + step.connect)
