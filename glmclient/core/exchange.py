@@ -340,6 +340,8 @@ class Exchange:
         error.partial = self.transcript.reply()
         error.attempts = self.attempts
         error.request_id = error.request_id or self.request_id
+        # What a decoder met on its way, such as json's own error, holds all of what was received.
+        error.__context__ = None
         if self._secrets:
             self._mask(error)
         return error
