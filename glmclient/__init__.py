@@ -11,7 +11,8 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .async_client import AsyncClient as AsyncClient
-    from .async_client import AsyncStream as AsyncStream
+    from .async_stream import AsyncStream as AsyncStream
+    from .cassette import Replay as Replay
     from .conversation import AsyncConversation as AsyncConversation
     from .conversation import Conversation as Conversation
     from .core.limits import Limits as Limits
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import APITimeoutError as APITimeoutError
     from .errors import AuthenticationError as AuthenticationError
     from .errors import BadRequestError as BadRequestError
+    from .errors import CassetteError as CassetteError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import GLMError as GLMError
     from .errors import GuestQuotaError as GuestQuotaError
@@ -68,15 +70,17 @@ if TYPE_CHECKING:
     from .providers.platform import BigModel as BigModel
     from .providers.platform import OpenAICompatible as OpenAICompatible
     from .providers.platform import Zai as Zai
-    from .sync_client import Stream as Stream
     from .sync_client import SyncClient as SyncClient
+    from .sync_stream import Stream as Stream
 
 _HOMES = {
-    "async_client": "AsyncClient AsyncStream",
+    "async_client": "AsyncClient",
+    "async_stream": "AsyncStream",
+    "cassette": "Replay",
     "conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
     "core.retry": "RetryPolicy",
-    "errors": "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError ConfigurationError GLMError GuestQuotaError LimitExceeded NotFoundError PermissionDeniedError ProtocolError QuotaExceededError RateLimitError ServerError ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure",
+    "errors": "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError LimitExceeded NotFoundError PermissionDeniedError ProtocolError QuotaExceededError RateLimitError ServerError ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure",
     "events": "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice QueueStatus ReasoningDelta ReasoningReplace Reply SearchResult SearchResults TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage",
     "messages": "Message Messages",
     "options": "ChatOptions",
@@ -84,7 +88,8 @@ _HOMES = {
     "providers.chatglm": "ChatGLM",
     "providers.gradio": "Gradio",
     "providers.platform": "BigModel OpenAICompatible Zai",
-    "sync_client": "Stream SyncClient",
+    "sync_client": "SyncClient",
+    "sync_stream": "Stream",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 # What `%load_ext glmclient` calls; nobody else's business.
@@ -101,6 +106,7 @@ __all__ = [
     "BadRequestError",
     "BigModel",
     "Capabilities",
+    "CassetteError",
     "ChatGLM",
     "ChatOptions",
     "CodeDelta",
@@ -131,6 +137,7 @@ __all__ = [
     "RateLimitError",
     "ReasoningDelta",
     "ReasoningReplace",
+    "Replay",
     "Reply",
     "RetryPolicy",
     "SearchResult",

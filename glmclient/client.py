@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import weakref
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .configuration import Configuration, checked_retry, configured
 from .core.exchange import Exchange, Flow
@@ -17,6 +19,10 @@ from .events import Finish, Reply
 from .messages import Messages
 from .providers.base import Provider
 from .streams import BaseStream
+
+if TYPE_CHECKING:
+    from .cassette import Replay
+    from .cassette.recorder import Recorder
 
 __all__ = ["UNSET", "BaseClient"]
 
@@ -47,9 +53,12 @@ class BaseClient:
         trust_env: use the proxies and CA certificates that the environment names.
         limits: bounds on what is held in memory.
         http_backend: what carries the asynchronous client's requests; ``aiohttp`` needs the extra of that name.
+        record: a file to record every exchange to, without keys and ids.
+        replay: a recorded file, or a `Replay`, that answers in place of the service; no key is needed.
 
     Raises:
         ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
+        CassetteError: a cassette cannot be read or written.
     """
 
     def __init__(
@@ -67,7 +76,12 @@ class BaseClient:
         trust_env: bool = True,
         limits: Limits | None = None,
         http_backend: Literal["httpx", "aiohttp"] = "httpx",
+        record: str | os.PathLike[str] | None = None,
+        replay: str | os.PathLike[str] | Replay | None = None,
     ) -> None:
+        self._replay = replay_of(record, replay)
+        if self._replay is not None:
+            api_key, base_url = self._replay.stand_ins(provider, api_key, base_url)
         self._arguments: dict[str, Any] = {
             "provider": provider,
             "model": model,
@@ -82,6 +96,11 @@ class BaseClient:
             "http_backend": http_backend,
         }
         self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
+        if self._replay is not None:
+            self._configuration = dataclasses.replace(
+                self._configuration, clock=self._replay.clock
+            )
+        self._recorder = recorder_of(record, self._configuration)
         self._streams: dict[int, weakref.ref[BaseStream]] = {}
         self._closed = False
         self._connect()
@@ -101,9 +120,10 @@ class BaseClient:
     def __getstate__(self) -> dict[str, Any]:
         """Return the configuration alone: no connection, no key, no credential among the headers or in the proxy.
 
-        The copy takes its key from the environment, as any client does.
+        The copy takes its key from the environment, as any client does. It does not record: two would overwrite each
+        other's file.
         """
-        given = dict(self._arguments)
+        given = {**self._arguments, "replay": self._replay}
         headers, proxy = given["headers"], given["proxy"]
         if headers is not None:
             given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
@@ -131,6 +151,10 @@ class BaseClient:
         chat = provider.prepare(
             messages, model if model is not None else self._configuration.model, given
         )
+        if self._recorder is not None:
+            self._recorder.asked(
+                messages, model if model is not None else self._configuration.model, given
+            )
         exchange = self._exchange(timeout, retry)
         return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
 
@@ -149,6 +173,40 @@ class BaseClient:
             own.timeout if timeout is UNSET else Timeout.of(timeout),
             own.retry if retry is UNSET else checked_retry(retry),
         )
+
+
+def replay_of(
+    record: str | os.PathLike[str] | None, replay: str | os.PathLike[str] | Replay | None
+) -> Replay | None:
+    """Return what answers in place of the service, if anything does.
+
+    Raises:
+        CassetteError: the cassette cannot be read.
+        ConfigurationError: it is to be recorded at the same time.
+    """
+    if replay is None:
+        return None
+    if record is not None:
+        raise ConfigurationError("record and replay exclude each other; give one of them.")
+    from .cassette import Replay
+
+    return replay if isinstance(replay, Replay) else Replay(replay)
+
+
+def recorder_of(
+    record: str | os.PathLike[str] | None, configuration: Configuration
+) -> Recorder | None:
+    """Return what records, if anything does.
+
+    Raises:
+        CassetteError: the file cannot be recorded to.
+    """
+    if record is None:
+        return None
+    from .cassette.recorder import Recorder
+
+    provider = configuration.provider
+    return Recorder(record, provider.name, provider.url, configuration.clock)
 
 
 def _continuing(previous: Reply | Finish) -> dict[str, str]:

@@ -44,10 +44,12 @@ class Configuration:
     verify: bool | str
     trust_env: bool
     http_backend: str
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only grow; a replayed cassette has a clock of its own."""
 
     def route(self) -> Route:
         """Return how to reach hosts."""
-        return Route(self._proxy_for, self._trusted(), time.monotonic)
+        return Route(self._proxy_for, self._trusted(), self.clock)
 
     def exchange(self, timeout: Timeout, retry: RetryPolicy) -> Exchange:
         """Return a new exchange under these limits."""
@@ -55,7 +57,7 @@ class Configuration:
             timeout=timeout,
             retry=retry,
             limits=self.limits,
-            clock=time.monotonic,
+            clock=self.clock,
             now=time.time,
             identity=self.provider.identity,
         )

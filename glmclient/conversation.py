@@ -16,11 +16,13 @@ from .streams import BaseStream
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .async_client import AsyncClient, AsyncStream  # noqa: F401 - named in the bases
+    from .async_client import AsyncClient  # noqa: F401 - named in the bases
+    from .async_stream import AsyncStream  # noqa: F401 - named in the bases
     from .core.limits import Timeout
     from .core.retry import RetryPolicy
     from .options import ChatOptions
-    from .sync_client import Stream, SyncClient  # noqa: F401 - named in the bases
+    from .sync_client import SyncClient  # noqa: F401 - named in the bases
+    from .sync_stream import Stream  # noqa: F401 - named in the bases
 
 __all__ = ["AsyncConversation", "BaseConversation", "Conversation"]
 

@@ -12,6 +12,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "CassetteError",
     "ConfigurationError",
     "GLMError",
     "GuestQuotaError",
@@ -73,6 +74,10 @@ class GLMError(Exception):
 
 class ConfigurationError(GLMError, ValueError):
     """Bad arguments, a missing key or an unsupported option; nothing was sent."""
+
+
+class CassetteError(ConfigurationError):
+    """A cassette cannot be read or written, or does not answer what was asked; nothing was sent."""
 
 
 class APIConnectionError(GLMError):

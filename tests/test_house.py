@@ -44,8 +44,9 @@ FLOORS = {
     **dict.fromkeys(("_version", "events", "errors", "messages"), 0),
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
-    "transports": 3,
-    **dict.fromkeys(("configuration", "client", "streams", "private_file"), 4),
+    **dict.fromkeys(("transports", "cassette"), 3),
+    **dict.fromkeys(("configuration", "client", "streams", "sync_stream", "async_stream"), 4),
+    "private_file": 4,
     **dict.fromkeys(("sync_client", "async_client", "conversation", "conversation_file"), 5),
 }
 ROOF = 6
@@ -158,7 +159,13 @@ def test_imports_go_down_only() -> None:
 
 def test_the_clients_do_not_know_each_other() -> None:
     found = all_imports()
-    for one, other in [("sync_client", "async_client"), ("async_client", "sync_client")]:
+    kinds = [
+        (f"{one}_{what}", f"{other}_{also}")
+        for one, other in [("sync", "async"), ("async", "sync")]
+        for what in ("client", "stream")
+        for also in ("client", "stream")
+    ]
+    for one, other in kinds:
         assert [
             str(each)
             for each in found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .display import Display
 
 if TYPE_CHECKING:
-    from ..sync_client import Stream
+    from ..sync_stream import Stream
 
 __all__ = ["answered", "told"]
 

@@ -321,6 +321,7 @@ class Exchange:
             FAREWELL_SECONDS,
             self.clock() + FAREWELL_SECONDS,
             self.limits.header,
+            farewell=True,
         )
 
     # -- what failures mean --------------------------------------------------------------------------------

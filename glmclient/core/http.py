@@ -19,7 +19,6 @@ __all__ = [
     "dump_json",
     "is_json",
     "load_json",
-    "load_json",
     "load_object",
     "origin",
     "without_user",
@@ -212,14 +211,6 @@ def dump_json(value: Any) -> bytes:
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8, but JSON can escape it (RFC 8259 §8.2).
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-
-
-def load_json(text: str | bytes) -> Any:
-    """Return the JSON value in ``text``, or ``None`` if there is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def load_json(text: str | bytes) -> Any:

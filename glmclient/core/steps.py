@@ -38,6 +38,7 @@ class Send:
         idle: seconds without a byte, for the head and for every later read of the body.
         deadline: when, on the exchange's clock, the head must be here.
         header_limit: bytes in the head.
+        farewell: it tells the service that nobody listens any more; nobody waits for the answer.
     """
 
     request: Request
@@ -45,6 +46,7 @@ class Send:
     idle: float | None
     deadline: float | None
     header_limit: int
+    farewell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
