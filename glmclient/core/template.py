@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from .limits import Limits
@@ -37,7 +38,7 @@ class TemplateReader:
     def __init__(self, *, max_line: int = _BOUNDS.line, max_frame: int = _BOUNDS.frame) -> None:
         self._parser = SSEParser(max_line=max_line, max_frame=max_frame)
         self._bound = min(max_line, max_frame)
-        self._prefix = b""  # the frame up to the news; nothing was learned while it is empty
+        self._prefix = bytearray()  # the frame up to the news; empty while nothing was learned
         self._suffix = b""  # the rest, from the closing quote to the blank line
         self._grow = False
         self._held = bytearray()  # a cut frame that may match once the rest is here
@@ -51,23 +52,39 @@ class TemplateReader:
         """Whether bytes of an unfinished line or frame are held: an end here is a cut."""
         return bool(self._held) or self._parser.pending
 
-    def feed(self, chunk: bytes) -> Iterator[Frame | list[str]]:
-        """Yield what ``chunk`` completes; read it all before the next chunk is fed.
+    def feed(self, chunk: bytes) -> Iterable[Frame | list[str]]:
+        """Give what ``chunk`` completes; read it all before the next chunk is fed.
 
-        Yields:
-            A frame that has to be decoded; or, for one or more frames in a row that match what was
+        Returns:
+            Frames that have to be decoded; and, for one or more frames in a row that match what was
             learned last, the list of their strings: whole ones, or what each added if it grows.
 
         Raises:
-            LimitExceeded: a bound was passed, after what came before it was yielded.
+            LimitExceeded: a bound was passed, after what came before it was given.
         """
         if self._held:
-            self._held += chunk
-            if not (b"\n" in chunk or b"\r" in chunk or len(self._held) > self._bound):
-                return
-            chunk = bytes(self._held)
-            self._held = bytearray()
-        position, size = 0, len(chunk)
+            return self._feed_held(chunk)
+        if self._prefix and not self._parser.pending:
+            # Most chunks are whole frames that match: they need no generator.
+            values, position = self._run(chunk, 0)
+            if position == len(chunk):
+                return (values,) if values else ()
+            return chain((values,) if values else (), self._feed(chunk, position))
+        return self._feed(chunk, 0)
+
+    def _feed_held(self, chunk: bytes) -> Iterator[Frame | list[str]]:
+        """Complete the frame that is held, alone: the rest of the chunk is not copied for it."""
+        halved = self._held.endswith(b"\n") and chunk.startswith(b"\n")
+        end = 1 if halved else _frame_end(chunk, 0) or len(chunk)
+        begun = chunk[:end]
+        self._held += begun
+        if b"\n" in begun or b"\r" in begun or len(self._held) > self._bound:
+            held, self._held = bytes(self._held), bytearray()
+            yield from self._feed(held, 0)
+            yield from self._feed(chunk, end)
+
+    def _feed(self, chunk: bytes, position: int) -> Iterator[Frame | list[str]]:
+        size = len(chunk)
         while position < size:
             clean = not self._parser.pending
             if clean and self._prefix:
@@ -114,7 +131,7 @@ class TemplateReader:
         if grow and _is_half(value):
             return False
         self._grow = grow
-        self._prefix = raw[: end if grow else begin]
+        self._prefix = bytearray(raw[: end if grow else begin])
         self._suffix = raw[end:]
         return True
 
@@ -140,10 +157,10 @@ class TemplateReader:
                 break
             values.append(value)
             if self._grow:
-                prefix = self._prefix = chunk[position:end]
+                prefix += chunk[begin:end]  # in place: a copy would cost as much as the comparison
                 length = len(prefix)
                 if _is_half(value):
-                    self._prefix = b""
+                    self._prefix = bytearray()
                     return values, stop
             position = stop
         self._matched = self._matched or bool(values)
