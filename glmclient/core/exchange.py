@@ -20,12 +20,12 @@ from ..errors import (
 from ..events import Event, Notice, QueueStatus
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
-from .failures import Progress, ended_early, head_too_long, meaning
+from .failures import Progress, ended_early, head_too_long, meaning, too_many_events
 from .http import Head, Request, origin
 from .identity import Identity
 from .limits import Limits, Timeout
 from .retry import RetryPolicy
-from .secret import credentials, masked
+from .secret import credentials, mask
 from .steps import Flow, Read, Release, Send, Sleep, Step, StreamDecoder
 from .transcript import Transcript
 
@@ -202,7 +202,8 @@ class Exchange:
                 failure = error
             if batch:
                 if len(batch) > self.limits.events:
-                    failure = self._too_many(batch)
+                    failure = too_many_events(len(batch), self.limits)
+                    del batch[self.limits.events :]
                 if not self._deadlines.answering:
                     self._handing_over(batch)
                     read = self._read()
@@ -213,16 +214,6 @@ class Exchange:
                 return
             if not chunk:
                 raise ended_early(self._progress())
-
-    def _too_many(self, batch: list[Event]) -> LimitExceeded:
-        count, maximum = len(batch), self.limits.events
-        del batch[maximum:]
-        return LimitExceeded(
-            f"one read brought {count} events, more than {maximum}. Raise Limits.events if that is right.",
-            limit="events",
-            maximum=maximum,
-            actual=count,
-        )
 
     def _content_decoder(self, head: Head) -> ContentDecoder:
         return content_decoder(
@@ -331,8 +322,7 @@ class Exchange:
         error = meaning(failure, self._progress(), self.limits, self._deadlines)
         # The library's exception behind it, and the frames that it passed, hold headers and bodies.
         failure.__cause__ = failure.__context__ = failure.__traceback__ = None
-        failure.detail = masked(failure.detail, self._secrets)
-        failure.args = (failure.kind, failure.detail)
+        mask(failure, self._secrets)
         error.__cause__ = failure
         return self.completed(error)
 
@@ -343,15 +333,8 @@ class Exchange:
         error.request_id = error.request_id or self.request_id
         # What a decoder met on its way, such as json's own error, holds all of what was received.
         error.__context__ = None
-        if self._secrets:
-            self._mask(error)
+        mask(error, self._secrets)
         return error
-
-    def _mask(self, error: GLMError) -> None:
-        error.args = tuple(masked(str(arg), self._secrets) for arg in error.args)
-        for name, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, name, masked(value, self._secrets))
 
     def _progress(self) -> Progress:
         return Progress(self._connected, self.handed_over, self.received, len(self.transcript.text))

@@ -17,7 +17,7 @@ from ..errors import (
 from .deadlines import Deadlines
 from .limits import Limits
 
-__all__ = ["Progress", "ended_early", "head_too_long", "meaning"]
+__all__ = ["Progress", "ended_early", "head_too_long", "meaning", "too_many_events"]
 
 _HEAD = "the head of the response"
 _AGAIN = "What came is on `error.partial`; ask again for a whole answer."
@@ -120,6 +120,16 @@ def head_too_long(limits: Limits, size: int, fields: int) -> LimitExceeded | Non
     if fields > limits.headers:
         return _too_long("headers", "fields", limits.headers, fields)
     return None
+
+
+def too_many_events(count: int, limits: Limits) -> LimitExceeded:
+    """Return the error for a read that brought more events than the bound."""
+    return LimitExceeded(
+        f"one read brought {count} events, more than {limits.events}. Raise Limits.events if that is right.",
+        limit="events",
+        maximum=limits.events,
+        actual=count,
+    )
 
 
 def _too_long(

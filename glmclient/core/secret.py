@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Secret", "credentials", "is_credential", "masked"]
+__all__ = ["Secret", "credentials", "is_credential", "mask"]
 
 _CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|session", re.IGNORECASE)
 _SHORTEST = 12
@@ -53,9 +53,16 @@ def credentials(headers: Mapping[str, str]) -> Iterator[str]:
                     yield secret
 
 
-def masked(text: str, secrets: frozenset[str]) -> str:
-    """Return ``text`` with ``***`` in place of each secret: services like to repeat what they got."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, "***")
-    return text
+def mask(error: Exception, secrets: frozenset[str]) -> None:
+    """Put ``***`` in place of each secret that an error says: services like to repeat what they got."""
+    if secrets:
+        error.args = tuple(_masked(arg, secrets) for arg in error.args)
+        for name, value in vars(error).items():
+            setattr(error, name, _masked(value, secrets))
+
+
+def _masked(value: Any, secrets: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+    return value

@@ -18,9 +18,9 @@ from httpx_aiohttp import AiohttpTransport
 
 from ..errors import ConfigurationError
 from .base import Route
-from .httpx import KEEPALIVE_SECONDS, HttpxTransport, plain_context
+from .httpx import KEEPALIVE_SECONDS, HttpxTransport
 from .lines import Key
-from .tls import tls_context
+from .tls import plain_context, tls_context
 
 __all__ = ["aiohttp_transport"]
 

@@ -6,11 +6,13 @@ knows of no channels.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+from collections.abc import Iterator
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
-from http.client import HTTPException, HTTPMessage
+from http.client import BadStatusLine, HTTPException, HTTPMessage, LineTooLong
 from typing import Any, Protocol
 
 import urllib3
@@ -19,11 +21,11 @@ import urllib3.exceptions
 
 from .base import Route
 from .chunks import ChunkedResponse
-from .deadline import DeadlineSocket
+from .deadline import DeadlineSocket, TooMuch
 from .dial import Alarm, NameNotFound, dial, wake
 from .socks import SocksProxy, negotiate
 
-__all__ = ["BadHeader", "Performer", "Response", "performing", "pools"]
+__all__ = ["Performer", "Response", "chain_of", "kind_of", "performing", "pools"]
 
 CONTINUE = 100
 SWITCHING = 101
@@ -200,3 +202,55 @@ def pools(socks: SocksProxy | None = None) -> dict[str, type[urllib3.HTTPConnect
         "http": type("_SocksPool", (_Pool,), {"ConnectionCls": plain}),
         "https": type("_SocksTLSPool", (_TLSPool,), {"ConnectionCls": secure}),
     }
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it wraps, outermost first: requests wraps urllib3's, which wraps the system's."""
+    seen: set[int] = set()
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            pending += [
+                getattr(current, "reason", None),
+                *current.args,
+                current.__cause__,
+                current.__context__,
+            ]
+
+
+def kind_of(chain: list[BaseException]) -> str:
+    """Return the kind of `TransportFailure` that an error and what it wraps are."""
+    for kind, types in _KINDS:
+        if any(isinstance(error, types) for error in chain):
+            return kind
+    words = "\n".join(map(str, chain))
+    return next((kind for kind, said in _WORDS if re.search(said, words)), "broken")
+
+
+_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+    ("limit", (TooMuch, LineTooLong)),
+    ("proxy", (urllib3.exceptions.ProxyError,)),
+    ("tls", (urllib3.exceptions.SSLError,)),
+    (
+        "connect",
+        (urllib3.exceptions.NewConnectionError, urllib3.exceptions.LocationValueError),
+    ),
+    ("connect_timeout", (urllib3.exceptions.ConnectTimeoutError,)),
+    ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError)),
+    ("broken", (ConnectionError,)),
+    ("garbage", (BadStatusLine, BadHeader)),
+)
+"""The first that something in the chain of an error belongs to; RemoteDisconnected is a bad status line, too.
+
+requests' own exceptions are not named: each has one of urllib3's in its chain.
+"""
+
+_WORDS = (
+    ("proxy", "Tunnel connection failed"),
+    ("headers", "got more than"),
+    ("garbage", r"base 16: b'.+'"),
+)
+"""What http.client says where it has no class of its own; the size of a chunk that was cut is empty."""

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["EventLoop"]
+__all__ = ["EventLoop", "shut_down"]
 
 log: logging.Logger = logging.getLogger("glmclient.stream")
 
 _tasks: set[Any] = set()
 """asyncio holds tasks weakly: what is to run to its end must be held."""
+
+
+def shut_down(sock: Any) -> None:
+    """Shut a socket that a loop lends down both ways, which wakes who reads from it.
+
+    It is done through a descriptor of our own, because some loops lend sockets that refuse it.
+    """
+    with (
+        contextlib.suppress(OSError, ValueError),
+        socket.socket(fileno=os.dup(sock.fileno())) as twin,
+    ):
+        twin.shutdown(socket.SHUT_RDWR)
 
 
 class EventLoop:

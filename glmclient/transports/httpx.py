@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import socket
 import ssl
@@ -18,9 +17,9 @@ from ..core.exchange import Read, Release, Send
 from ..core.http import Head, origin
 from ..errors import TransportFailure
 from .base import Route, proxy_failure, scrubbed
-from .event_loop import EventLoop
+from .event_loop import EventLoop, shut_down
 from .lines import Key, Lines
-from .tls import tls_context
+from .tls import plain_context, tls_context
 
 __all__ = ["HttpxChannel", "HttpxTransport"]
 
@@ -191,7 +190,7 @@ class HttpxChannel:
         if scope is not None and loop is not None:
             loop.call_soon(scope.cancel)
         if sock is not None:
-            _wake(sock)
+            shut_down(sock)
 
     def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run ``function`` as a task of its own on the loop of this channel, if that still runs."""
@@ -288,15 +287,6 @@ async def _end(chunks: AsyncIterator[bytes]) -> None:
             continue
 
 
-def _wake(sock: Any) -> None:
-    """Shut a socket down through a descriptor of our own: some loops lend sockets that refuse it."""
-    with (
-        contextlib.suppress(OSError, ValueError),
-        socket.socket(fileno=os.dup(sock.fileno())) as twin,
-    ):
-        twin.shutdown(socket.SHUT_RDWR)
-
-
 async def _close(line: httpx.AsyncBaseTransport) -> None:
     with contextlib.suppress(*GONE):
         await line.aclose()
@@ -348,13 +338,3 @@ def _proxy(url: str, context: ssl.SSLContext) -> httpx.Proxy:
         url.replace("socks5h://", "socks5://", 1),
         ssl_context=context if url.startswith("https:") else None,
     )
-
-
-_plain: list[ssl.SSLContext] = []
-
-
-def plain_context() -> ssl.SSLContext:
-    """Return an empty context: httpx wants one even for http, and would load the authorities for it."""
-    if not _plain:
-        _plain.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    return _plain[0]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Iterator
 from functools import partial
-from http.client import BadStatusLine, HTTPException, LineTooLong
+from http.client import HTTPException
 from typing import Any
 
 import requests
@@ -19,8 +17,8 @@ from ..core.exchange import Read, Release, Send
 from ..core.http import Head, origin
 from ..errors import TransportFailure
 from .base import Route, proxy_failure, scrubbed
-from .connections import BadHeader, Response, performing, pools
-from .deadline import DeadlineSocket, TooMuch
+from .connections import Response, chain_of, kind_of, performing, pools
+from .deadline import DeadlineSocket
 from .dial import Alarm, wake
 from .socks import SocksProxy
 from .tls import tls_context
@@ -243,8 +241,8 @@ class RequestsChannel:
         self.close()
         if self._cancelled:
             return TransportFailure("cancelled")
-        chain = list(_chain(error))
-        kind = _kind(chain)
+        chain = list(chain_of(error))
+        kind = kind_of(chain)
         if kind == "broken" and stale:
             kind = "stale"
         if kind == "timeout" and not connected:
@@ -282,58 +280,6 @@ def _sooner(step: Send, now: float) -> float | None:
         return step.connect
     left = max(step.deadline - now, 0.001)
     return left if step.connect is None else min(step.connect, left)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it wraps, outermost first: requests wraps urllib3, which wraps the system's."""
-    seen: set[int] = set()
-    pending: list[Any] = [error]
-    while pending:
-        current = pending.pop(0)
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            yield current
-            pending += [
-                getattr(current, "reason", None),
-                *current.args,
-                current.__cause__,
-                current.__context__,
-            ]
-
-
-def _kind(chain: list[BaseException]) -> str:
-    for kind, types in _KINDS:
-        if any(isinstance(error, types) for error in chain):
-            return kind
-    words = "\n".join(map(str, chain))
-    return next((kind for kind, said in _WORDS if re.search(said, words)), "broken")
-
-
-_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
-    ("limit", (TooMuch, LineTooLong)),
-    ("proxy", (urllib3.exceptions.ProxyError, requests.exceptions.ProxyError)),
-    ("tls", (urllib3.exceptions.SSLError, requests.exceptions.SSLError)),
-    (
-        "connect",
-        (
-            urllib3.exceptions.NewConnectionError,
-            urllib3.exceptions.LocationValueError,
-            requests.exceptions.InvalidURL,
-        ),
-    ),
-    ("connect_timeout", (urllib3.exceptions.ConnectTimeoutError, requests.ConnectTimeout)),
-    ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout)),
-    ("broken", (ConnectionError,)),
-    ("garbage", (BadStatusLine, BadHeader)),
-)
-"""The first that something in the chain of an error belongs to; RemoteDisconnected is a bad status line, too."""
-
-_WORDS = (
-    ("proxy", "Tunnel connection failed"),
-    ("headers", "got more than"),
-    ("garbage", r"base 16: b'.+'"),
-)
-"""What http.client says where it has no class of its own; the size of a chunk that was cut is empty."""
 
 
 class RequestsTransport:

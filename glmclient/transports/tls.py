@@ -7,9 +7,10 @@ import ssl
 
 from ..errors import ConfigurationError
 
-__all__ = ["tls_context"]
+__all__ = ["plain_context", "tls_context"]
 
 _contexts: dict[tuple[int, bool | str], ssl.SSLContext] = {}
+_PLAIN = (0, False)
 
 
 def tls_context(verify: bool | str) -> ssl.SSLContext:
@@ -27,6 +28,14 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
     context = _contexts.get(key)
     if context is None:
         context = _contexts.setdefault(key, _built(verify))
+    return context
+
+
+def plain_context() -> ssl.SSLContext:
+    """Return an empty context, for libraries that want one even for http and would load authorities for it."""
+    context = _contexts.get(_PLAIN)
+    if context is None:
+        context = _contexts.setdefault(_PLAIN, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     return context
 
 

@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 
-from glmclient.core.secret import Secret, credentials, is_credential, masked
+from glmclient import ProtocolError
+from glmclient.core.secret import Secret, credentials, is_credential, mask
 
 KEY = "canary-0123456789"
 
@@ -53,5 +54,10 @@ def test_the_word_of_a_guest_is_no_secret() -> None:
 
 def test_masking() -> None:
     secrets = frozenset([KEY, "another-secret"])
-    assert masked(f"{KEY}, {KEY} and another-secret", secrets) == "***, *** and ***"
-    assert masked("nothing here", secrets) == "nothing here"
+    error = ProtocolError(f"{KEY}, {KEY} and another-secret", frame=f"<{KEY}>", attempts=3)
+    mask(error, secrets)
+    assert str(error) == "***, *** and ***"
+    assert (error.frame, error.attempts) == ("<***>", 3)
+    before = vars(error).copy()
+    mask(error, frozenset())
+    assert vars(error) == before
