@@ -124,6 +124,7 @@ class BaseStream:
                 raise
         with self._folding:
             self._fold_first(len(self._batch))
+            self._batch, self._folded = _NOTHING, 0
 
     def _check_readable(self) -> None:
         if self._cancelled:
@@ -163,8 +164,9 @@ class BaseStream:
             self._ended = True
             self._note_closed()
             return
-        with self._folding:
-            self._hold(batch)
+        # No lock, because whoever folds between these two sees fewer events than are unread, and folds none.
+        self._events = iter(batch)
+        self._batch = batch
 
     def _note_closed(self) -> None:
         self._closed = True

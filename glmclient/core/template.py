@@ -140,13 +140,14 @@ class TemplateReader:
         values: list[str] = []
         prefix, suffix, bound = self._prefix, self._suffix, self._bound
         length, rest = len(prefix), len(suffix)
-        while chunk.startswith(prefix, position):
+        size = len(chunk)
+        while position < size and chunk.startswith(prefix, position):
             begin = position + length
             if (end := chunk.find(b'"', begin)) < 0:
                 break
             token = chunk[begin:end]
             try:
-                value = str(token, "utf-8")
+                value = token.decode()
                 # What JSON could read in another way than as it stands here is read by JSON.
                 if b"\\" in token or not value.isprintable():
                     value, end = _string(chunk, begin)
@@ -163,7 +164,8 @@ class TemplateReader:
                     self._prefix = bytearray()
                     return values, stop
             position = stop
-        self._matched = self._matched or bool(values)
+        if values:
+            self._matched = True
         return values, position
 
     def _could_match(self, chunk: bytes, position: int) -> bool:

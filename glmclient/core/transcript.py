@@ -81,14 +81,15 @@ class Transcript:
 
     def extend(self, events: Iterable[Event]) -> None:
         """Apply events, in order."""
-        append = self._text.pieces.append
+        pieces = self._text.pieces
         for event in events:
             if type(event) is TextDelta:
-                append(event.text)
+                pieces.append(event.text)
             else:
                 self._apply(event)
-                append = self._text.pieces.append  # a rewrite begins a new list
-        self._text.compact()
+                pieces = self._text.pieces  # a rewrite begins a new list
+        if len(pieces) > _MANY:
+            self._text.compact()
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, ReasoningDelta):

@@ -211,7 +211,9 @@ class AnswerReader:
         if not self._expected_text:
             out += map(ReasoningDelta, filter(None, texts))
         elif self._tags is None:
-            out += map(TextDelta, filter(None, texts))
+            for text in texts:
+                if text:
+                    out.append(TextDelta(text))
         else:
             for text in texts:
                 self._tags.feed(text, out)

@@ -56,10 +56,10 @@ class PlatformDecoder:
         if not self._streamed:
             chunk = self._opened(chunk)
         for item in self._frames.feed(chunk):
-            if isinstance(item, list):
+            if type(item) is list:
                 self._answer.repeat(item, out)
                 continue
-            self._frame(item, out)
+            self._frame(item, out)  # type: ignore[arg-type]
             if self.done:
                 return
 
