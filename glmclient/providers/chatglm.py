@@ -123,13 +123,14 @@ class ChatGLM(Provider):
     def attempt(self, chat: Chat, exchange: Exchange) -> Flow[None]:
         """Send the question and read the answer."""
         head = yield from exchange.send(self._request(chat))
-        if head.status != 200 or head.content_type != "text/event-stream":
+        if head.status != 200 or head.content_type in _NO_STREAMS:
             body = yield from exchange.refused(head)
             raise self.refusal(head, body, exchange.now())
         decoder = ChatGLMDecoder(
             mode=chat.options.get("mode", "auto"),
             limits=exchange.limits,
             include_unknown=bool(chat.options.get("include_unknown")),
+            declared=head.content_type == "text/event-stream",
             refusal=lambda body: self.refusal(head, body, exchange.now()),
         )
         yield from exchange.stream(head, decoder)
@@ -206,6 +207,8 @@ class ChatGLM(Provider):
         )
 
 
+_NO_STREAMS = ("application/json", "application/xhtml+xml", "text/html")
+"""What calls itself so is none; any other name, or no name, leaves it to the first frame."""
 _WALLS = (ServiceBlockedError, QuotaExceededError)
 
 

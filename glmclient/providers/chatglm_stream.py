@@ -47,6 +47,7 @@ class ChatGLMDecoder:
         mode: what text values are; see :class:`~glmclient.core.answer.Mode`.
         limits: bounds on lines and frames.
         include_unknown: hand out items that no event describes.
+        declared: the response calls itself an event stream; one that does not must show a frame.
         refusal: makes the error for a frame, or a body, that is a refusal.
     """
 
@@ -56,6 +57,7 @@ class ChatGLMDecoder:
         mode: ModeName = "auto",
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         include_unknown: bool = False,
+        declared: bool = True,
         refusal: Callable[[bytes], GLMError] | None = None,
     ) -> None:
         self.done: bool = False
@@ -71,6 +73,7 @@ class ChatGLMDecoder:
         self._once: dict[Any, Any] = {}
         self._calls: dict[Any, int] = {}
         self._include_unknown = include_unknown
+        self._declared = declared
         self._refusal = refusal if refusal is not None else _refused
         self._understood = 0
         self._beginning = bytearray()
@@ -102,10 +105,12 @@ class ChatGLMDecoder:
 
         Raises:
             ProtocolError: frames came, and none was JSON.
-            APIStatusError: no frame came, but a refusal.
+            GLMError: no frame came, but a refusal, or what is no stream.
         """
-        if not (self._understood or self.skipped) and is_document(bytes(self._beginning)):
-            raise self._refusal(bytes(self._beginning))
+        if not (self._understood or self.skipped):
+            beginning = bytes(self._beginning)
+            if not self._declared or is_document(beginning):
+                raise self._refusal(beginning)
         if self.skipped and not self._understood:
             raise ProtocolError(
                 f"none of the {self.skipped} frames of the stream was JSON; the last is in `.frame`. The service may "
