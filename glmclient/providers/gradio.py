@@ -30,7 +30,6 @@ from ..errors import (
     NotFoundError,
     ProtocolError,
     ServiceBlockedError,
-    TransportFailure,
 )
 from ..messages import Messages, checked_messages
 from .base import Capabilities, Chat, Provider, check_options
@@ -160,13 +159,7 @@ class Gradio(Provider):
         kept = self._page
         if kept is not None and (yield from self._turn(kept, chat, exchange, kept=True)):
             return
-        try:
-            page = yield from self._discover(exchange)
-        except TransportFailure as failure:
-            if kept is None or failure.kind != "broken":
-                raise
-            # After a 500, Gradio's server closes the connection without having said so.
-            page = yield from self._discover(exchange)
+        page = yield from self._discover(exchange)
         yield from self._turn(page, chat, exchange, kept=False)
 
     def _discover(self, exchange: Exchange) -> Flow[Page]:
