@@ -123,6 +123,10 @@ class Gradio(Provider):
         self._service = Service(self.name, self.url, self.function)
         self._page: Page | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what may be pickled: not the page, whose cookies are a session's, as it is asked for anyway."""
+        return {**super().__getstate__(), "_page": None}
+
     # -- the question --------------------------------------------------------------------------------------
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:

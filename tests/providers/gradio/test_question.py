@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
 
 from glmclient.errors import ConfigurationError
 from glmclient.events import Finish
+from glmclient.providers.gradio import Gradio
+from glmclient.providers.gradio_page import Page
 
 from .scripted import JOINED, answer, completed, component, config, gradio, play, said, stream
 
@@ -151,6 +154,18 @@ def test_the_model_is_the_spaces_own_choice() -> None:
 
 def test_the_default_address_is_the_spaces() -> None:
     assert gradio(base_url=None).url == "https://qwen-qwen2-5.hf.space"
+
+
+def test_a_copy_asks_for_the_page_itself_and_a_token_is_never_pickled() -> None:
+    provider = Gradio(base_url="https://space.example", function="talk", fn_index=3)
+    provider._page = Page.parse(config(), {"session": "secret"})
+    copied = pickle.dumps(provider)
+    assert b"secret" not in copied
+    copy = pickle.loads(copied)
+    assert (copy.url, copy.function, copy.fn_index) == (provider.url, "talk", 3)
+    assert copy._page is None and provider._page is not None
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(Gradio(api_key="hf_secret"))
 
 
 # -- going on ------------------------------------------------------------------------------------------------
