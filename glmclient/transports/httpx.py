@@ -58,6 +58,8 @@ class HttpxChannel:
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._sock: socket.socket | None = None
+        self._dialled: Any = None
+        """httpcore's connection, until the head of a response is here."""
         self._scope: anyio.CancelScope | None = None
         self._loop: EventLoop | None = None
         self._send: Send | None = None
@@ -92,7 +94,7 @@ class HttpxChannel:
             failure = self._failure(error)
             await self.aclose()
             raise failure from None
-        self._response = response
+        self._response, self._dialled = response, None
         self._chunks = aiter(response.stream)
         stream = response.extensions.get("network_stream")
         if stream is not None:
@@ -115,6 +117,8 @@ class HttpxChannel:
         if event.endswith("connect_tcp.started") and step.connect is not None:
             self._connecting = True
             scope.deadline = min(self._at(step.deadline), anyio.current_time() + step.connect)
+        elif event.endswith("connect_tcp.complete"):
+            self._dialled = info["return_value"]
         elif event.endswith("request_headers.started") and info["request"].method != b"CONNECT":
             self._connecting = False
             scope.deadline = self._at(step.deadline)
@@ -169,7 +173,7 @@ class HttpxChannel:
 
     async def aclose(self) -> None:
         """Close the connection, if one is open, even while this task is being cancelled."""
-        line, response, chunks = self._line, self._response, self._chunks
+        line, response, chunks, dialled = self._line, self._response, self._chunks, self._dialled
         self._forget()
         if line is None or self._loop is None or not self._loop.is_running_here():
             return  # what belongs to another event loop ended with it
@@ -182,6 +186,10 @@ class HttpxChannel:
                     await _end(chunks)
             finally:  # asyncio's own way to cancel a task heeds no shield, but it strikes only once
                 await self._lines.discard(line)
+                if dialled is not None:
+                    # httpcore forgets a socket whose TLS, or whose SOCKS greeting, is cancelled.
+                    with contextlib.suppress(*GONE):
+                        await dialled.aclose()
 
     def cancel(self) -> None:
         """Wake whoever is blocked in a step; safe from any task and any thread."""
@@ -255,7 +263,7 @@ class HttpxChannel:
             raise TransportFailure("cancelled")
 
     def _forget(self) -> None:
-        self._line = self._response = self._chunks = self._sock = None
+        self._line = self._response = self._chunks = self._sock = self._dialled = None
 
 
 _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (

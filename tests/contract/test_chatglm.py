@@ -232,6 +232,47 @@ def test_a_rewrite_is_a_replacement(client: Flavour, serve: Serve) -> None:
     assert apply(events) == reading.text == "The answer is 42."
 
 
+def test_a_rewrite_of_an_earlier_part_keeps_the_later_ones(client: Flavour, serve: Serve) -> None:
+    server = serve(
+        stream(
+            glm("init", text("First answer. "), key="A"),
+            glm("init", text("First answer. It is"), key="A"),
+            glm("init", text("Second"), key="B"),
+            glm("init", text("Second one."), key="B"),
+            glm("init", text("First, rewritten. "), key="A", part="finish"),
+            glm("finish", text("Second one."), key="B"),
+        )
+    )
+    reading = client(base_url=server.url).stream()
+    events = reading.collect()
+    assert any(isinstance(each, TextReplace) for each in events)
+    assert apply(events) == reading.text == "First, rewritten. Second one."
+
+
+def test_a_finish_without_parts_ends_what_came(client: Flavour, serve: Serve) -> None:
+    server = serve(stream(glm("init", text("hello there")), glm("finish")))
+    events = client(base_url=server.url).stream().collect()
+    assert apply(events) == "hello there"
+    assert isinstance(events[-1], Finish)
+
+
+def test_frames_that_repeat_themselves_emit_nothing(client: Flavour, serve: Serve) -> None:
+    frames = snapshots("a long answer, told twice", 5)
+    server = serve(stream(*(each for frame in frames[:-1] for each in (frame, frame)), frames[-1]))
+    events = client(base_url=server.url).stream().collect()
+    assert apply(events) == "a long answer, told twice"
+    assert not [each for each in events if getattr(each, "text", "x") == ""]
+    assert not [each for each in events if isinstance(each, TextReplace)]
+
+
+def test_the_finish_tells_what_the_service_told(client: Flavour, serve: Serve) -> None:
+    server = serve(stream(glm("finish", text("hi"), id="m1")))
+    finish = client(base_url=server.url).chat().finish
+    assert finish is not None
+    assert (finish.conversation_id, finish.response_id) == ("c1", "m1")
+    assert (finish.raw_reason, finish.usage) == ("finish", None)
+
+
 def test_frames_without_names_without_ids_and_with_crlf(client: Flavour, serve: Serve) -> None:
     frames = b"".join(
         [

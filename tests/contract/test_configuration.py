@@ -75,6 +75,21 @@ def test_the_key_comes_from_the_environment_and_the_argument_wins(
     ]
 
 
+@pytest.mark.parametrize(
+    ("service", "wrong", "right"),
+    [("zai", "ZHIPUAI_API_KEY", "ZAI_API_KEY"), ("bigmodel", "ZAI_API_KEY", "ZHIPUAI_API_KEY")],
+)
+def test_a_key_of_one_region_is_not_sent_to_the_other(
+    client: Flavour, monkeypatch: pytest.MonkeyPatch, service: str, wrong: str, right: str
+) -> None:
+    monkeypatch.setenv(wrong, "other.region")
+    with pytest.raises(ConfigurationError, match=right):
+        client(service)
+    monkeypatch.setenv(right, "  ")
+    with pytest.raises(ConfigurationError, match=right):
+        client(service)
+
+
 def test_chatglm_needs_and_sends_no_key(
     client: Flavour, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +192,9 @@ BAD_MESSAGES: list[Any] = [
     [{"role": "boss", "content": "hi"}],
     [{"role": 7, "content": "hi"}],
     b"hi",
+    "",
+    "  ",
+    [{"role": "user", "content": ""}],
 ]
 
 
@@ -337,6 +355,18 @@ def test_what_providers_support() -> None:
         "bigmodel": "xxxxxx",
         "openai": "xxxxxx",
     }
+
+
+@pytest.mark.parametrize(("service", "model"), [("chatglm", "glm-4"), ("qwen", "qwen-2.5")])
+def test_services_without_a_list_tell_the_models_that_are_known(
+    client: Flavour, serve: Serve, service: str, model: str
+) -> None:
+    server = serve(stream(*HI))
+    asking = client(service, base_url=server.url)
+    assert model in [each.id for each in asking.models()]
+    with pytest.raises(ConfigurationError):
+        asking.stream("hi", model="glm-99")
+    assert server.connections == 0
 
 
 def test_a_provider_object_is_a_provider(client: Flavour, serve: Serve) -> None:

@@ -20,11 +20,13 @@ import trustme
 
 from glmclient import (
     APIConnectionError,
+    APITimeoutError,
     AsyncClient,
     GLMError,
     RetryPolicy,
     SyncClient,
     TextDelta,
+    Timeout,
 )
 
 from .flavours import Flavour
@@ -495,3 +497,20 @@ def test_https_through_a_proxy(
     assert asking.chat().text == "hi"
     assert told == [f"CONNECT localhost:{server.port}"]
     asking.close()
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_socks_proxy_that_does_not_answer_is_hung_up_on(client: Flavour) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = f"socks5://127.0.0.1:{listener.getsockname()[1]}"
+        timeout = Timeout(connect=0.2)
+        asking = client(base_url="http://localhost:1", proxy=proxy, timeout=timeout, retry=ONCE)
+        with pytest.raises(APITimeoutError) as caught:
+            asking.chat()
+        near, _ = listener.accept()
+        with near:
+            near.settimeout(PATIENCE)
+            while near.recv(100):
+                continue
+    assert caught.value.limit == "connect"
+    gc.collect()

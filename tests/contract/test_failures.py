@@ -18,6 +18,7 @@ from glmclient import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     BadRequestError,
     ConfigurationError,
     Finish,
@@ -59,6 +60,24 @@ def cut(answering: Answering) -> None:
 
 def reset(answering: Answering) -> None:
     answering.reset()
+
+
+def trickle(answering: Answering, piece: bytes) -> None:
+    """Send a piece every now and then, until the peer leaves."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.02):
+            try:
+                answering.send(piece)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    answering.gone()
+    stop.set()
+    thread.join(PATIENCE)
 
 
 def free_port() -> int:
@@ -327,6 +346,83 @@ def test_connect(client: Flavour, stack: ExitStack) -> None:
     assert caught.value.attempts == 1
 
 
+@pytest.mark.parametrize("limit", ["first_event", "total"])
+def test_a_head_that_trickles(client: Flavour, serve: Serve, limit: str) -> None:
+    def script(answering: Answering) -> None:
+        answering.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        trickle(answering, b"x")
+
+    server = serve(script)
+    asking = client(base_url=server.url, timeout=Timeout(**{limit: 0.3}), retry=ONCE)
+    with pytest.raises(APITimeoutError) as caught:
+        asking.chat()
+    assert caught.value.limit == limit
+
+
+def test_the_size_of_a_chunk_that_trickles(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.head()
+        answering.chunk(WORD)
+        answering.send(b"1;")
+        trickle(answering, b"x")
+
+    server = serve(script)
+    with pytest.raises(APITimeoutError) as caught:
+        client(base_url=server.url, timeout=Timeout(total=0.3), retry=ONCE).chat()
+    assert caught.value.limit == "total"
+    assert caught.value.partial.text == "some text"
+
+
+def test_the_body_of_a_refusal_that_trickles(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.head(401, "application/json", length=1000)
+        trickle(answering, b" ")
+
+    server = serve(script)
+    with pytest.raises(GLMError) as caught:
+        client(base_url=server.url, timeout=Timeout(total=0.3), retry=ONCE).chat()
+    assert isinstance(caught.value, (APITimeoutError, AuthenticationError))
+
+
+def test_tls_that_does_not_answer(client: Flavour, stack: ExitStack) -> None:
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    for limit in ("connect", "total"):
+        with pytest.raises(APITimeoutError) as caught:
+            client(base_url=url, timeout=Timeout(**{limit: 0.3}), retry=ONCE).chat()
+        assert caught.value.limit == limit
+
+
+def test_each_step_of_a_space_is_limited(client: Flavour, serve: Serve) -> None:
+    from .space import Space, turn
+
+    for step in ("config", "join", "stream"):
+        space = Space(turn("hi"))
+        setattr(space, step, silent)
+        asking = client(
+            "qwen", base_url=serve(space).url, timeout=Timeout(first_event=0.2), retry=ONCE
+        )
+        with pytest.raises(APITimeoutError) as caught:
+            asking.chat()
+        assert caught.value.limit == "first_event", step
+
+
+def test_news_of_the_queue_is_no_first_event(client: Flavour, serve: Serve) -> None:
+    from .space import Space, message
+
+    def waiting(answering: Answering) -> None:
+        answering.head()
+        estimation = message("estimation", rank=3, queue_size=5, rank_eta=9.0)
+        trickle(answering, b"%x\r\n%s\r\n" % (len(estimation), estimation))
+
+    timeout = Timeout(first_event=0.3)
+    asking = client("qwen", base_url=serve(Space(waiting)).url, timeout=timeout, retry=ONCE)
+    for status in (False, True):
+        with pytest.raises(APITimeoutError) as caught:
+            asking.stream("hi", include_status=status).collect()
+        assert caught.value.limit == "first_event"
+
+
 def test_no_limit(client: Flavour, serve: Serve) -> None:
     server = serve(stream(*HI))
     none = Timeout(connect=None, first_event=None, idle=None, total=None)
@@ -486,6 +582,68 @@ def test_a_line_that_does_not_end(client: Flavour, serve: Serve) -> None:
     assert "65536" in str(error)
     assert str(error.actual) in str(error)
     assert error.partial.text == "some text"
+
+
+def test_a_frame_that_does_not_end(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.head()
+        for _ in range(64):
+            answering.chunk(b"data: " + b"x" * 4000 + b"\n")
+        answering.gone()
+
+    asking = client(base_url=serve(script).url, limits=Limits(frame=65536), retry=ONCE)
+    with pytest.raises(LimitExceeded) as caught:
+        asking.chat()
+    assert caught.value.maximum == 65536 < caught.value.actual
+
+
+@pytest.mark.parametrize("what", ["long", "many"])
+def test_a_head_that_does_not_end(client: Flavour, serve: Serve, what: str) -> None:
+    def script(answering: Answering) -> None:
+        answering.send(b"HTTP/1.1 200 OK\r\n")
+        for number in range(100_000):
+            answering.send(b"X" * 4096 if what == "long" else b"X-%d: y\r\n" % number)
+
+    asking = client(base_url=serve(script).url, retry=ONCE)
+    with pytest.raises(LimitExceeded) as caught:
+        asking.chat()
+    assert 0 < caught.value.maximum < caught.value.actual
+    assert str(caught.value.maximum) in str(caught.value)
+
+
+def test_an_encoding_that_nobody_asked_for(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.head(200, "text/event-stream", "Content-Encoding: brotli-9000", length=4)
+        answering.send(b"\x8b\x01\x02\x03")
+
+    with pytest.raises(ProtocolError, match="brotli-9000"):
+        client(base_url=serve(script).url, retry=ONCE).chat()
+
+
+def test_gzip_that_is_none(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.head(200, "text/event-stream", "Content-Encoding: gzip", length=len(WORD))
+        answering.send(WORD)
+
+    with pytest.raises(ProtocolError):
+        client(base_url=serve(script).url, retry=ONCE).chat()
+
+
+def test_hints_before_the_answer(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n")
+        stream(*HI)(answering)
+
+    assert client(base_url=serve(script).url).chat().text == "hi"
+
+
+def test_an_answer_of_http_1_0(client: Flavour, serve: Serve) -> None:
+    def script(answering: Answering) -> None:
+        answering.send(b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        answering.send(b"".join(HI))
+        answering.close()
+
+    assert client(base_url=serve(script).url).chat().text == "hi"
 
 
 def test_gzip_is_read_as_it_comes(client: Flavour, serve: Serve) -> None:

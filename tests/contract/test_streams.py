@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -711,8 +714,6 @@ def test_platform_tool_calls_are_on_the_stream(client: Flavour, serve: Serve) ->
 
 
 def test_a_stream_that_is_forgotten_lets_go(serve: Serve) -> None:
-    import gc
-
     held = Held(glm("init", text("some text")))
     server = serve(held)
     with SyncClient(base_url=server.url) as client:
@@ -721,3 +722,113 @@ def test_a_stream_that_is_forgotten_lets_go(serve: Serve) -> None:
         del answer
         gc.collect()
         assert held.saw_the_end()
+
+
+# -- interrupts, tasks and streams side by side ----------------------------------------------------
+
+
+def test_an_interrupt_ends_a_blocked_read(serve: Serve) -> None:
+    held = Held(glm("init", text("some text")))
+    server = serve(held, stream(*HI))
+    main = threading.main_thread()
+    if threading.current_thread() is not main:
+        pytest.fail("signals come to the main thread, and the tests should run in it")
+    with SyncClient(base_url=server.url) as client:
+        answer = client.stream("Hello")
+        next(answer)
+
+        def interrupt() -> None:
+            assert main.ident is not None
+            signal.pthread_kill(main.ident, signal.SIGINT)
+
+        timer = threading.Timer(0.1, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            for _ in answer:
+                continue
+        timer.join()
+        assert held.saw_the_end()
+        assert answer.text == "some text"
+        assert client.chat("Again").text == "hi"
+
+
+@pytest.mark.parametrize("how", ["cancel", "wait_for"])
+def test_asyncios_own_ways_to_give_up(serve: Serve, how: str) -> None:
+    held = Held(glm("init", text("some text")))
+    server = serve(held, stream(*HI))
+
+    async def run() -> None:
+        async with AsyncClient(base_url=server.url) as client:
+            answer = client.stream("Hello")
+            started = asyncio.Event()
+
+            async def read() -> None:
+                async for _ in answer:
+                    started.set()
+
+            if how == "cancel":
+                task = asyncio.create_task(read())
+                await started.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(read(), 0.3)
+                assert started.is_set()
+            assert await asyncio.to_thread(held.saw_the_end)
+            assert answer.text == "some text"
+            assert (await client.chat("Again")).text == "hi"
+
+    asyncio.run(run())
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_asynchronous_stream_that_is_forgotten_lets_go(serve: Serve, backend: str) -> None:
+    held = Held(glm("init", text("some text")))
+    server = serve(held)
+
+    async def run() -> None:
+        async with AsyncClient(base_url=server.url) as client:
+            answer = await client.stream("Hello")
+            await anext(answer)
+            del answer
+            gc.collect()
+            assert await anyio.to_thread.run_sync(held.saw_the_end)
+
+    anyio.run(run, backend=backend)
+    assert held.left.is_set()
+
+
+def test_streams_side_by_side(client: Flavour, serve: Serve) -> None:
+    def echo(answering: Answering) -> None:
+        asked = answering.request.json["messages"][-1]["content"][0]["text"]
+        stream(*snapshots(f"answer to {asked}", 1))(answering)
+
+    server = serve(echo)
+    asking = client(base_url=server.url)
+    streams = [asking.stream(name) for name in ("one", "two", "three")]
+    for _ in range(5):
+        for reading in streams:
+            reading.next()
+    assert {reading.text for reading in streams} == {"answe"}
+    assert [reading.reply().text for reading in streams] == [
+        "answer to one",
+        "answer to two",
+        "answer to three",
+    ]
+
+
+def test_tool_calls_so_far_are_on_the_stream_and_on_the_error(
+    client: Flavour, serve: Serve
+) -> None:
+    call = {"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": '{"a"'}}
+    server = serve(stream(chunk({"tool_calls": [call]})))
+    reading = client("zai", api_key="k", base_url=server.url).stream()
+    with pytest.raises(StreamInterrupted) as caught:
+        reading.collect()
+    for calls in (reading.tool_calls, caught.value.partial.tool_calls):
+        assert [(each.id, each.name, each.arguments) for each in calls] == [
+            ("call_1", "weather", '{"a"')
+        ]
