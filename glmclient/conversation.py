@@ -16,13 +16,13 @@ from .streams import BaseStream
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .async_client import AsyncClient  # noqa: F401 - named in the bases
-    from .async_stream import AsyncStream  # noqa: F401 - named in the bases
+    from .async_client import AsyncClient
+    from .async_stream import AsyncStream
     from .core.limits import Timeout
     from .core.retry import RetryPolicy
     from .options import ChatOptions
-    from .sync_client import SyncClient  # noqa: F401 - named in the bases
-    from .sync_stream import Stream  # noqa: F401 - named in the bases
+    from .sync_client import SyncClient
+    from .sync_stream import Stream
 
 __all__ = ["AsyncConversation", "BaseConversation", "Conversation"]
 
@@ -218,6 +218,8 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
     conversation is as it was before the turn; `keep_partial` takes the piece in after all.
     """
 
+    client: SyncClient
+
     def stream(
         self,
         said: Messages,
@@ -274,6 +276,8 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
     A turn counts when its `Finish` was handed over. After a failure, or when the loop was left early, the
     conversation is as it was before the turn; `keep_partial` takes the piece in after all.
     """
+
+    client: AsyncClient
 
     def stream(
         self,

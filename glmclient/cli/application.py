@@ -26,6 +26,8 @@ COMMANDS = {
     "chat": "chat",
     "models": "models",
     "doctor": "doctor",
+    "record": "recording",
+    "replay": "recording",
     "simulate": "simulation",
     "demo": "simulation",
     "keys": "keeping",

@@ -17,31 +17,30 @@ from .parameters import (
     choices_of,
     look_of,
     options_of,
+    output_options,
+    question_options,
     service_options,
 )
 from .settings import Settings
 from .structured import EventLines, WholeAnswer
 
-__all__ = ["ask", "ask_once"]
+__all__ = ["ask", "ask_once", "display_of", "question_of"]
 
 
 @click.command()
 @click.argument("question", nargs=-1)
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @service_options
+@question_options
 @answer_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object when the answer is whole.")
-@click.option("--jsonl", "as_lines", is_flag=True, help="A line of JSON for each event.")
-@click.option("--record", metavar="FILE", help="Record the exchange, for a bug report or a test.")
+@output_options
 @click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
 def ask(question: tuple[str, ...], **given: Any) -> int:
     """Ask one question.
 
     Standard input is read, if something is piped into it, and stands before the question.
     """
-    if given["as_json"] and given["as_lines"]:
-        raise click.UsageError("--json and --jsonl exclude each other.")
-    asked = _question(question)
+    asked = question_of(question)
     with told(given["verbose"]):
         return ask_once(asked, Settings(), given)
 
@@ -52,10 +51,10 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
     Args:
         asked: the question.
         settings: what holds where an argument was not given.
-        given: the arguments of `ask`.
+        given: the arguments of `ask`; those of `record` are fewer.
         further: for the client.
     """
-    found = last.saved() if given["go_on"] else None
+    found = last.saved() if given.get("go_on") else None
     if (
         found is not None
         and given["base_url"] is None
@@ -64,8 +63,6 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
         given = {**given, "base_url": found.url}
     choices = choices_of(settings, given, found.provider if found is not None else None)
     look = look_of(settings, given)
-    if given["record"] is not None:
-        further["record"] = given["record"]
     with choices.client(**further) as client:
         system = settings.get("system", given["system"]) if found is None else given["system"]
         conversation = last.begin(
@@ -74,7 +71,7 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
         before = len(conversation.messages)
         try:
             whole = answered(
-                conversation.stream(asked, include_status=True), _display(choices, look, given)
+                conversation.stream(asked, include_status=True), display_of(choices, look, given)
             )
             if not whole:
                 look.note("[interrupted]")
@@ -86,10 +83,11 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
 
 
 def _keeps(settings: Settings, given: dict[str, Any]) -> bool:
-    return not given["no_save"] and settings.get("save") is not False
+    return given.get("no_save") is False and settings.get("save") is not False
 
 
-def _display(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
+def display_of(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
+    """Return what shows an answer, by the arguments of `output_options`."""
     if given["as_json"]:
         return WholeAnswer(look.out, choices.provider)
     if given["as_lines"]:
@@ -97,7 +95,7 @@ def _display(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
     return LiveDisplay(look, choices.provider)
 
 
-def _question(words: tuple[str, ...]) -> str:
+def question_of(words: tuple[str, ...]) -> str:
     """Return standard input, if something is piped into it, and the words of the command line.
 
     Raises:

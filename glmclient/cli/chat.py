@@ -14,7 +14,14 @@ from .answering import answered, told
 from .chat_commands import Leave, Session
 from .display import LiveDisplay, Look
 from .failures import report
-from .parameters import answer_options, choices_of, look_of, options_of, service_options
+from .parameters import (
+    answer_options,
+    choices_of,
+    look_of,
+    options_of,
+    question_options,
+    service_options,
+)
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ Ask = Callable[[], str]
 @click.command()
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @service_options
+@question_options
 @answer_options
 @click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
 def chat(**given: Any) -> int:

@@ -42,7 +42,10 @@ __all__ = [
     "ways",
 ]
 
-GOOD, WORTH_A_LOOK, BAD, SKIPPED = "good", "worth a look", "bad", "skipped"
+GOOD = "good"
+WORTH_A_LOOK = "worth a look"
+BAD = "bad"
+SKIPPED = "skipped"
 _MARKS = {GOOD: "ok", WORTH_A_LOOK: "!", BAD: "!!", SKIPPED: "-"}
 
 

@@ -75,7 +75,7 @@ def _told_as_text(findings: Iterable[Finding]) -> bool:
         if finding.section != section:
             click.echo(f"{'' if not section else chr(10)}{finding.section}")
             section = finding.section
-        click.echo(f"  {finding.mark:<4}{finding.subject:<16}{finding.text}")
+        click.echo(f"  {finding.mark:<4}{finding.subject:<20}{finding.text}")
         worst = worst or finding.verdict == BAD
     return worst
 

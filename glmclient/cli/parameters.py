@@ -29,7 +29,10 @@ __all__ = [
     "known_models",
     "look_of",
     "options_of",
+    "output_options",
+    "question_options",
     "service_options",
+    "verbose_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,6 +68,8 @@ def _complete_option(
     return [CompletionItem(n) for n in ChatOptions.__annotations__ if n.startswith(incomplete)]
 
 
+_VERBOSE = click.option("-v", "--verbose", count=True, help="Tell what happens; twice, tell more.")
+
 _SERVICE = (
     click.option(
         "-p",
@@ -88,10 +93,10 @@ _SERVICE = (
         metavar="SECONDS",
         help="For the whole answer.",
     ),
-    click.option("-v", "--verbose", count=True, help="Tell what happens; twice, tell more."),
+    _VERBOSE,
 )
 
-_ANSWER = (
+_QUESTION = (
     click.option("-s", "--system", metavar="TEXT", help="The system message."),
     click.option(
         "-o",
@@ -103,6 +108,9 @@ _ANSWER = (
         shell_complete=_complete_option,
         help="An option of the service, such as `-o temperature 0.2`; the value is JSON or text.",
     ),
+)
+
+_ANSWER = (
     click.option("--no-stream", is_flag=True, help="Show the answer when it is whole."),
     click.option("--plain", is_flag=True, default=None, help="No Markdown on a terminal."),
     click.option(
@@ -121,6 +129,30 @@ _ANSWER = (
 )
 
 
+def _not_both(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value and ctx.params.get("as_json"):
+        raise click.UsageError("--json and --jsonl exclude each other.")
+    return value
+
+
+_OUTPUT = (
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        is_eager=True,
+        help="One JSON object when the answer is whole; errors as JSON on standard error.",
+    ),
+    click.option(
+        "--jsonl",
+        "as_lines",
+        is_flag=True,
+        callback=_not_both,
+        help="A line of JSON for each event; errors as JSON on standard error.",
+    ),
+)
+
+
 def service_options(command: F) -> F:
     """Give a command the options that say which service, and how to reach it."""
     for option in reversed(_SERVICE):
@@ -128,9 +160,28 @@ def service_options(command: F) -> F:
     return command
 
 
+def question_options(command: F) -> F:
+    """Give a command the options that say what to ask for."""
+    for option in reversed(_QUESTION):
+        command = option(command)
+    return command
+
+
+def verbose_option(command: F) -> F:
+    """Give a command ``-v`` alone of `service_options`."""
+    return _VERBOSE(command)
+
+
 def answer_options(command: F) -> F:
-    """Give a command the options that say what to ask for, and how to show it."""
+    """Give a command the options that say how to show an answer."""
     for option in reversed(_ANSWER):
+        command = option(command)
+    return command
+
+
+def output_options(command: F) -> F:
+    """Give a command the options that make its output one for programs."""
+    for option in reversed(_OUTPUT):
         command = option(command)
     return command
 
