@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from .factory import SimulatorFactory
 
-__all__ = ["glm_simulator"]
+__all__ = ["glm_cassette", "glm_simulator"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--glm-record``."""
+    parser.getgroup("glmclient").addoption(
+        "--glm-record",
+        action="store_true",
+        help="ask the services and record cassettes for the fixture glm_cassette, instead of replaying them",
+    )
 
 
 @pytest.fixture
@@ -25,3 +34,14 @@ def glm_simulator() -> Iterator[SimulatorFactory]:
     factory = SimulatorFactory()
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def glm_cassette(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a client needs to replay this test's own cassette: ``SyncClient(**glm_cassette)``.
+
+    With ``pytest --glm-record`` it records one instead, in the folder ``cassettes`` beside the test.
+    """
+    from .cassettes import arguments
+
+    return arguments(request.node, record=request.config.getoption("--glm-record", default=False))
