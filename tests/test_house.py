@@ -23,15 +23,18 @@ PACKAGE = ROOT / "glmclient"
 
 PURE = ("core", "providers")
 IO_LIBRARIES = {
-    *("aiohttp", "anyio", "httpcore", "httpx", "requests", "socks", "trio", "urllib3"),
+    *("aiohttp", "anyio", "httpcore", "httpx", "httpx_aiohttp", "requests", "socks", "trio"),
+    "urllib3",
     *("asyncio", "http", "multiprocessing", "select", "selectors", "signal", "socket", "ssl"),
     *("subprocess", "threading", "urllib.request"),
 }
 DOORS = {
     "requests": {"transports/requests.py"},
     "urllib3": {"transports/requests.py", "transports/connections.py"},
-    "httpx": {"transports/httpx.py"},
+    "httpx": {"transports/httpx.py", "transports/aiohttp.py"},
     "httpcore": {"transports/httpx.py"},
+    "aiohttp": {"transports/aiohttp.py"},
+    "httpx_aiohttp": {"transports/aiohttp.py"},
 }
 # What `import glmclient` must leave alone.
 LAZY = {

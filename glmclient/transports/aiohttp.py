@@ -7,6 +7,7 @@ lets others pass as they are. Here each is called what httpx itself would have c
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -64,7 +65,7 @@ class _Line(AiohttpTransport):
         super().__init__(
             verify=self._context,
             trust_env=False,
-            proxy=None if proxy is None else httpx.Proxy(proxy),
+            proxy=None if proxy is None else _proxy(proxy),
             client=self._session,
         )
 
@@ -111,8 +112,8 @@ class _Line(AiohttpTransport):
 
     def _lost(self, closed: asyncio.Future[None]) -> None:
         error = None if closed.cancelled() else closed.exception()
-        if self._body is not None:
-            self._body.lose(self._watched.exception() or error)
+        assert self._body is not None
+        self._body.lose(self._watched.exception() or error)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -172,6 +173,15 @@ def _check(proxy: str | None) -> None:
         ) from None
 
 
+def _proxy(url: str) -> httpx.Proxy:
+    proxy = httpx.Proxy(url)
+    user, proxy.auth = proxy.raw_auth, None
+    if user is not None:
+        # aiohttp takes a proxy's password in Latin-1 alone; what it finds here it moves to Proxy-Authorization.
+        proxy.headers["Authorization"] = f"Basic {base64.b64encode(b':'.join(user)).decode()}"
+    return proxy
+
+
 def _renamed(error: BaseException, proxy: httpx.Proxy | None = None) -> httpx.TransportError:
     """Return what httpx would have raised for aiohttp's exception that is behind ``error``."""
     chain = list(_chain(error))
@@ -179,8 +189,8 @@ def _renamed(error: BaseException, proxy: httpx.Proxy | None = None) -> httpx.Tr
     said = str(found) or type(found).__name__
     if isinstance(found, aiohttp.ClientHttpProxyError):
         return httpx.ProxyError(f"{found.status} {found.message}")
-    if any(isinstance(each, LineTooLong) for each in chain):
-        return httpx.RemoteProtocolError(f"a line of the head is longer than the buffer: {said}")
+    if any(isinstance(each, LineTooLong) for each in chain) or "Too many headers" in said:
+        return httpx.RemoteProtocolError(f"the head is longer than the buffer: {said}")
     for types, renamed in _NAMES:
         if isinstance(found, types):
             return renamed(said)
