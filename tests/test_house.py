@@ -31,7 +31,7 @@ IO_LIBRARIES = {
 DOORS = {
     "requests": {"transports/requests.py"},
     "urllib3": {"transports/requests.py", "transports/connections.py"},
-    "httpx": {"transports/httpx.py", "transports/aiohttp.py"},
+    "httpx": {"transports/httpx.py", "transports/httpx_channel.py", "transports/aiohttp.py"},
     "httpcore": {"transports/httpx.py"},
     "aiohttp": {"transports/aiohttp.py"},
     "httpx_aiohttp": {"transports/aiohttp.py"},

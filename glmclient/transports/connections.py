@@ -142,6 +142,9 @@ class _Ours:
         finally:
             if self.twin is not None:
                 self.twin.close()
+        self.is_verified = (
+            True  # as verify= wants it; urllib3 would warn for each request of who trusts anybody
+        )
         channel = performing.channel
         if not isinstance(self.sock, DeadlineSocket):
             _lift_deadline(self.sock)

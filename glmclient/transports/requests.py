@@ -36,7 +36,8 @@ FRAMING_BYTES = 4 * READ_BYTES
 class _Adapter(requests.adapters.HTTPAdapter):
     """requests' own adapter over our pools, with one TLS context a process instead of one a connection."""
 
-    def __init__(self, socks: SocksProxy | None) -> None:
+    def __init__(self, verify: bool | str, socks: SocksProxy | None) -> None:
+        self._verify = verify
         self._socks = socks
         super().__init__(pool_maxsize=POOL_CONNECTIONS)
 
@@ -45,6 +46,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = pools(self._socks)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.startswith("https:"):
+            kwargs["proxy_ssl_context"] = tls_context(self._verify)
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = pools()
         return manager
@@ -108,6 +111,10 @@ class RequestsChannel:
         self._send, self._exhausted = step, False
         url = step.request.url
         proxy = self.route.proxy(url)
+        if url.startswith("https:"):
+            tls_context(
+                self.route.verify
+            )  # what is wrong with it, requests would take for a wrong URL
         before, performing.channel = performing.channel, self  # a finalizer may send in between
         try:
             request = requests.Request(
@@ -312,7 +319,7 @@ class RequestsTransport:
         adapter = self._adapters.get(key)
         if adapter is None:
             proxy = None if socks is None else SocksProxy.of(socks)
-            adapter = self._adapters.setdefault(key, _Adapter(proxy))
+            adapter = self._adapters.setdefault(key, _Adapter(self.route.verify, proxy))
             for other in [other for other in self._adapters if other[0] != key[0]]:
                 self._adapters.pop(other, None)
         return adapter

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from .certificates import Authority
 from .driver import Driver, drivers
 
 
@@ -25,3 +26,9 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     pyfuncitem.funcargs["driver"].run(pyfuncitem.obj, **arguments)
     return True
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Certificates for this machine, and who signed them."""
+    return Authority(tmp_path_factory.mktemp("tls"))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.clients.conftest import driver, pytest_pyfunc_call
+from tests.clients.conftest import authority, driver, pytest_pyfunc_call
 
-__all__ = ["driver", "pytest_pyfunc_call"]
+__all__ = ["authority", "driver", "pytest_pyfunc_call"]

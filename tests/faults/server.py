@@ -7,7 +7,6 @@ play answers all that follow. What a play waits for is a signal of the test, or 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import socket
 import ssl
@@ -21,7 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FaultServer", "Gone", "Peer", "Play", "Request", "chunk", "head", "idle_port"]
+__all__ = [
+    "FaultServer",
+    "Gone",
+    "Peer",
+    "Play",
+    "Request",
+    "at_accept",
+    "chunk",
+    "head",
+    "idle_port",
+]
 
 SECONDS = 20.0
 """Only keeps a broken test from hanging."""
@@ -143,10 +152,8 @@ class Peer:
     def reset(self) -> None:
         """Break the connection with a reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # A TLS socket's own close would say goodbye first.
-        plain = self._sock
         self.closed = True
-        plain.close()
+        self._sock.close()
 
     def close(self) -> None:
         """End the connection in order."""
@@ -179,7 +186,6 @@ class FaultServer:
     Args:
         plays: one for each request; the last one for all that follow.
         tls: the server's certificate, for https.
-        backlog: connections that the system makes before they are accepted.
     """
 
     def __init__(self, *plays: Play, tls: ssl.SSLContext | None = None) -> None:
@@ -191,6 +197,8 @@ class FaultServer:
             f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
         )
         self.requests: list[Request] = []
+        self.asked: list[str] = []
+        """Where a SOCKS proxy was to connect to."""
         self.connections = 0
         self.saw_gone = threading.Event()
         self.failures: list[BaseException] = []
@@ -296,7 +304,3 @@ def idle_port() -> Iterator[int]:
             with contextlib.suppress(BlockingIOError):
                 filler.connect(("127.0.0.1", port))
         yield port
-
-
-def zipped(data: bytes) -> bytes:
-    return gzip.compress(data, mtime=0)
