@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    ConfigurationError,
     NotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -44,6 +45,9 @@ class Refusal:
         code: the service's code, in place of the dialect's own.
         retry_after: seconds for a ``Retry-After`` header.
         body: the exact body in place of the dialect's: a mapping is sent as JSON, a string as HTML.
+
+    Raises:
+        ConfigurationError: there is no such kind.
     """
 
     kind: RefusalKind = "server"
@@ -52,6 +56,13 @@ class Refusal:
     code: int | str | None = None
     retry_after: float | None = None
     body: Mapping[str, Any] | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(RefusalKind):
+            raise ConfigurationError(
+                f"there is no refusal of kind {self.kind!r}: use one of {', '.join(get_args(RefusalKind))}; "
+                "words of your own go into message=."
+            )
 
     @classmethod
     def of(cls, error: APIStatusError) -> Refusal:

@@ -8,6 +8,8 @@ import pickle
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -209,6 +211,34 @@ def test_a_pickled_client_is_its_configuration_without_its_key(
         anyio.run(ask)
     assert server.request.headers["authorization"] == "Bearer sk-other"
     assert server.request.json["model"] == "glm-4.7"
+
+
+FORKED = """
+import os, sys
+from glmclient import SyncClient
+
+client = SyncClient(base_url=sys.argv[1])
+assert client.chat("before").text == "hi"
+child = os.fork()
+assert client.chat("after").text == "hi"
+if child == 0:
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert client.chat("at last").text == "hi"
+client.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_client_is_used_after_a_fork(serve: Serve) -> None:
+    server = serve(stream(*HI))
+    run = subprocess.run(
+        [sys.executable, "-c", FORKED, server.url], timeout=60, check=False, capture_output=True
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert len(server.requests) == 4
+    assert server.connections == 2, "the child shares no connection with its parent"
 
 
 # -- proxies ---------------------------------------------------------------------------------------

@@ -317,7 +317,9 @@ def test_total_holds_while_waiting_to_try_again(client: Flavour, serve: Serve) -
     with pytest.raises(GLMError) as caught:
         client(base_url=server.url, timeout=Timeout(total=0.4), retry=retry).chat()
     assert isinstance(caught.value, (APITimeoutError, ServerError))
-    assert len(server.requests) == caught.value.attempts < 50
+    # The last attempt may end before its request goes out.
+    assert 0 <= caught.value.attempts - len(server.requests) <= 1
+    assert caught.value.attempts < 50
 
 
 def test_a_first_event_that_is_late_is_tried_again(client: Flavour, serve: Serve) -> None:
@@ -670,7 +672,7 @@ def test_gzip_is_read_as_it_comes(client: Flavour, serve: Serve) -> None:
 
 
 def test_a_gzip_bomb_is_refused(client: Flavour, serve: Serve) -> None:
-    bomb = gzip.compress(b"data: " + b"\0" * 200_000_000, 6)
+    bomb = gzip.compress(b"data: " + b"\0" * 30_000_000, 6)
 
     def script(answering: Answering) -> None:
         answering.head(200, "text/event-stream", "Content-Encoding: gzip", length=len(bomb))

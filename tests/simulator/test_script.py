@@ -91,6 +91,11 @@ def test_what_is_no_step_is_an_error() -> None:
         Answer.of(["a", 3])  # type: ignore[list-item]
 
 
+def test_a_refusal_of_no_known_kind_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="'slow down': use one of login, quota"):
+        Refusal("slow down")  # type: ignore[arg-type]
+
+
 def test_what_comes_before_the_head_is_told_apart() -> None:
     signal = threading.Event()
     answer = Answer.of([Pause(1), Wait(signal), "a"])
