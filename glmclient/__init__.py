@@ -80,8 +80,18 @@ _HOMES = {
     "conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
     "core.retry": "RetryPolicy",
-    "errors": "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError LimitExceeded NotFoundError PermissionDeniedError ProtocolError QuotaExceededError RateLimitError ServerError ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure",
-    "events": "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice QueueStatus ReasoningDelta ReasoningReplace Reply SearchResult SearchResults TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage",
+    "errors": (
+        "APIConnectionError APIStatusError APITimeoutError AuthenticationError "
+        "BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError "
+        "LimitExceeded NotFoundError PermissionDeniedError ProtocolError "
+        "QuotaExceededError RateLimitError ServerError ServiceBlockedError "
+        "StreamCancelled StreamInterrupted StreamMisuse TransportFailure"
+    ),
+    "events": (
+        "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice "
+        "QueueStatus ReasoningDelta ReasoningReplace Reply SearchResult SearchResults "
+        "TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage"
+    ),
     "messages": "Message Messages",
     "options": "ChatOptions",
     "providers.base": "Capabilities Model Provider",
