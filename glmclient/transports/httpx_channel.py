@@ -96,6 +96,7 @@ class HttpxChannel:
             raise failure from None
         self._response, self._dialled = response, None
         self._chunks = aiter(response.stream)
+        self._lines.hold(self._line, self._chunks)
         stream = response.extensions.get("network_stream")
         if stream is not None:
             self._sock = stream.get_extra_info("socket")

@@ -32,7 +32,8 @@ class _Home(Generic[L]):
         self.key = key
         self.close = close
         self.idle: dict[Key, list[L]] = {}
-        self.lent: set[L] = set()
+        self.lent: dict[L, Any] = {}
+        """What is in use, and what must live as long as it is."""
         self.keeping = True
         """Connections that come back are kept for the next exchange."""
 
@@ -84,8 +85,13 @@ class Lines(Generic[L]):
         reused = line is not None
         if line is None:
             line = self._connect(key)
-        home.lent.add(line)
+        home.lent[line] = None
         return line, reused
+
+    def hold(self, line: L, companion: object) -> None:
+        """Keep ``companion`` as long as ``line`` is in use, so that no garbage collection ends it first."""
+        if self._home is not None and line in self._home.lent:
+            self._home.lent[line] = companion
 
     async def give_back(self, key: Key, line: L) -> None:
         """Keep a free connection for the next exchange."""
@@ -93,7 +99,7 @@ class Lines(Generic[L]):
         if home is None or line not in home.lent or not home.keeping:
             await self.discard(line)
             return
-        home.lent.discard(line)
+        del home.lent[line]
         lines = home.idle.setdefault(key, [])
         if len(lines) < IDLE_CONNECTIONS:
             lines.append(line)
@@ -104,7 +110,7 @@ class Lines(Generic[L]):
         """Close a connection that does not serve again."""
         await self._close(line)
         if self._home is not None:
-            self._home.lent.discard(line)
+            self._home.lent.pop(line, None)
 
     async def aclose(self) -> None:
         """Close what is free; a later exchange opens anew."""
