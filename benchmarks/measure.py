@@ -21,6 +21,14 @@ def peak_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def open_files(count: int) -> None:
+    """Allow this process as many open files, where the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @contextmanager
 def measured(**facts: Any) -> Iterator[dict[str, Any]]:
     """Measure the block and print the result as JSON; ``facts`` and what the block adds go with it."""

@@ -58,7 +58,9 @@ def ours_sync(url: str, work: str) -> Callable[[], Counted]:
     from glmclient import SyncClient
 
     client = (
-        SyncClient("zai", api_key="k", base_url=url) if work == "platform" else SyncClient(base_url=url)
+        SyncClient("zai", api_key="k", base_url=url)
+        if work == "platform"
+        else SyncClient(base_url=url)
     )
 
     def read() -> Counted:
@@ -71,10 +73,11 @@ def ours_sync(url: str, work: str) -> Callable[[], Counted]:
     return read
 
 
-def ours_async(url: str, work: str) -> Callable[[], Any]:
+def ours_async(url: str, work: str, **options: Any) -> Callable[[], Any]:
     from glmclient import AsyncClient
 
-    client = AsyncClient("zai", api_key="k", base_url=url) if work == "platform" else AsyncClient(base_url=url)
+    platform = ("zai", "k") if work == "platform" else ("chatglm", None)
+    client = AsyncClient(platform[0], api_key=platform[1], base_url=url, **options)
 
     async def read() -> Counted:
         events = 0
@@ -84,6 +87,11 @@ def ours_async(url: str, work: str) -> Callable[[], Any]:
         return events, len(stream.text)
 
     return read
+
+
+def ours_aiohttp(url: str, work: str) -> Callable[[], Any]:
+    """Our asynchronous client on aiohttp: one argument of its constructor."""
+    return ours_async(url, work, http_backend="aiohttp")
 
 
 def requests_drain(url: str, work: str) -> Callable[[], Counted]:
@@ -97,6 +105,61 @@ def requests_drain(url: str, work: str) -> Callable[[], Counted]:
         pieces = size = 0
         with session.post(address, json=BODY, stream=True) as response:
             while data := response.raw.read1(65536, decode_content=False):
+                pieces += 1
+                size += len(data)
+        return pieces, size
+
+    return read
+
+
+def requests_tight(url: str, work: str) -> Callable[[], Counted]:
+    """requests, and the least decoding that gives the text: it trusts what the frames look like."""
+    import requests
+
+    session = requests.Session()
+    address = url + ("/chat/completions" if work == "platform" else CHATGLM_PATH)
+    mark = b'"content":"' if work == "platform" else b'"text":"'
+
+    def read() -> Counted:
+        events, text = 0, ""
+        pieces = []
+        with session.post(address, json=BODY, stream=True) as response:
+            held = b""
+            while data := response.raw.read1(65536, decode_content=False):
+                *frames, held = (held + data).split(b"\n\n")
+                for frame in frames:
+                    begin = frame.find(mark) + len(mark)
+                    if begin < len(mark):
+                        continue
+                    end = frame.find(b'"', begin)
+                    while frame[end - 1] == 92:  # a backslash
+                        end = frame.find(b'"', end + 1)
+                    events += 1
+                    raw = frame[begin:end]
+                    value = json.loads(b'"%s"' % raw) if b"\\" in raw else raw.decode()
+                    if work == "platform":
+                        pieces.append(value)
+                    elif value.startswith(text):
+                        pieces.append(value[len(text) :])
+                        text = value
+        return events, len("".join(pieces))
+
+    return read
+
+
+def aiohttp_drain(url: str, work: str) -> Callable[[], Any]:
+    """aiohttp, drained and not decoded."""
+    import aiohttp
+
+    address = url + ("/chat/completions" if work == "platform" else CHATGLM_PATH)
+    sessions: list[Any] = []
+
+    async def read() -> Counted:
+        if not sessions:
+            sessions.append(aiohttp.ClientSession(read_bufsize=65536))
+        pieces = size = 0
+        async with sessions[0].post(address, json=BODY) as response:
+            async for data in response.content.iter_any():
                 pieces += 1
                 size += len(data)
         return pieces, size
@@ -178,7 +241,9 @@ def predecessor(url: str, work: str) -> Callable[[], Any]:
 
     async def read() -> Counted:
         events = characters = 0
-        async for piece in ChatGLM.create_async_generator("glm-4", [{"role": "user", "content": "hi"}]):
+        async for piece in ChatGLM.create_async_generator(
+            "glm-4", [{"role": "user", "content": "hi"}]
+        ):
             events += 1
             characters += len(piece) if isinstance(piece, str) else 0
         return events, characters
@@ -190,7 +255,10 @@ PEERS: dict[str, Callable[[str, str], Callable[[], Any]]] = {
     "socket_json": socket_json,
     "ours_sync": ours_sync,
     "ours_async": ours_async,
+    "ours_aiohttp": ours_aiohttp,
+    "requests_tight": requests_tight,
     "requests_drain": requests_drain,
+    "aiohttp_drain": aiohttp_drain,
     "httpx_drain": httpx_drain,
     "openai_sync": openai_sync,
     "openai_async": openai_async,

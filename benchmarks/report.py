@@ -4,89 +4,137 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .run import Table
+from .table import FIGURES, Table, Target
 
-_FIGURES = ("cpu", "wall", "warm_ms", "new_ms", "connections", "errors", "kib_a_stream", "peak_bytes")
-_UNITS = {
-    "cpu": ("CPU, ms", 1e3),
-    "wall": ("wall, ms", 1e3),
-    "warm_ms": ("warm, ms", 1),
-    "new_ms": ("new client, ms", 1),
-    "connections": ("connections", 1),
-    "errors": ("errors", 1),
-    "kib_a_stream": ("KiB a stream", 1),
-    "peak_bytes": ("peak, bytes", 1),
-}
+__all__ = ["write"]
+
+_RATIOS = ("work", "figure", "ours", "beside", "measured", "to reach", "")
 
 
-def write(tables: Sequence[Table], about: dict[str, str], folder: Path | None) -> None:
-    """Print the report, and write it with its plots if ``folder`` is given."""
-    text = "\n".join([*_ratios(tables), "", *_details(tables), "", *(f"* {k}: {v}" for k, v in about.items())])
-    print(text)
-    if folder is None:
-        return
+def write(tables: Sequence[Table], about: dict[str, str], folder: Path) -> None:
+    """Print the report, and write it with its figures and plots.
+
+    Args:
+        tables: with their rows.
+        about: machine, versions and date.
+        folder: where; it is made if need be.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(text + "\n", encoding="utf-8")
+    measured = "\n".join(f"* {name}: {said}" for name, said in about.items())
+    report = "\n".join([measured, "", *_ratios(tables), "", *_details(tables)])
+    print(report)
+    (folder / "ratios.md").write_text("\n".join([measured, "", *_ratios(tables), ""]), "utf-8")
+    (folder / "tables.md").write_text("\n".join(_details(tables, plots=True)), "utf-8")
     rows = {table.name: table.rows for table in tables}
-    (folder / "results.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    (folder / "results.json").write_text(
+        json.dumps({"about": about, "rows": rows}, separators=(",", ":")) + "\n", "utf-8"
+    )
     _plot(tables, folder)
+    print(f"written to {folder}: ratios.md, tables.md, results.json and the plots")
 
 
-def _median(table: Table, peer: str, figure: str) -> float:
-    found = [row[figure] for row in table.rows.get(peer, ()) if figure in row]
-    return statistics.median(found) if found else math.nan
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _ratios(tables: Sequence[Table]) -> list[str]:
-    lines = ["| work | ours | beside | ratio | to reach | |", "|---|---|---|---|---|---|"]
-    for table in tables:
-        for ours, peer, goal, figure in table.targets:
-            ratio = _median(table, ours, figure) / _median(table, peer, figure)
-            verdict = "reached" if ratio <= goal else "missed"
-            label = table.title if figure == "cpu" else f"{table.title} ({figure})"
-            lines.append(f"| {label} | {ours} | {peer} | {ratio:.3f} | {goal:.3f} | {verdict} |")
+    lines = [_line(*_RATIOS), "|---" * len(_RATIOS) + "|"]
     by_name = {table.name: table for table in tables}
-    if {"snapshots", "snapshots_half"} <= by_name.keys():
-        for ours in ("ours_sync", "ours_async"):
-            growth = math.log2(_median(by_name["snapshots"], ours, "cpu") / _median(by_name["snapshots_half"], ours, "cpu"))
-            verdict = "reached" if growth <= 1.3 else "missed"
-            lines.append(f"| ChatGLM snapshots, CPU grows as n to the power | {ours} | | {growth:.2f} | 1.30 | {verdict} |")
+    for table in tables:
+        lines += [_target(table, target) for target in table.targets]
+        if half := by_name.get(table.growth_of):
+            lines += _growth(table, half)
     return lines
 
 
-def _details(tables: Sequence[Table]) -> list[str]:
+def _target(table: Table, target: Target) -> str:
+    value = table.median(target.ours, target.figure)
+    if target.beside is not None:
+        value /= table.median(target.beside, target.figure)
+    return _line(
+        table.title,
+        FIGURES[target.figure][0],
+        target.ours,
+        target.beside or "–",
+        f"{value:.3g}" + ("x" if target.beside else ""),
+        f"{target.goal:.3g}" + ("x" if target.beside else ""),
+        _verdict(value, target.goal),
+    )
+
+
+def _growth(table: Table, half: Table) -> list[str]:
+    found = []
+    for peer in table.peers:
+        if peer.startswith("ours") and peer in half.peers:
+            figure = table.growth_figure
+            growth = math.log2(table.median(peer, figure) / half.median(peer, figure))
+            found.append(
+                _line(
+                    f"{table.title}: grows as n to the power",
+                    FIGURES[figure][0],
+                    peer,
+                    "half the length",
+                    f"{growth:.2f}",
+                    table.growth,
+                    _verdict(growth, table.growth),
+                )
+            )
+    return found
+
+
+def _verdict(value: float, goal: float) -> str:
+    if math.isnan(value):
+        return "not measured"
+    return "reached" if value <= goal else "**missed**"
+
+
+def _details(tables: Sequence[Table], *, plots: bool = False) -> list[str]:
     lines: list[str] = []
     for table in tables:
-        figures = [f for f in _FIGURES if any(f in row for rows in table.rows.values() for row in rows)]
-        per_event = any("events" in row for rows in table.rows.values() for row in rows)
-        head = ["peer", *(_UNITS[f][0] for f in figures), *(["CPU an event, µs"] if per_event else [])]
-        lines += [f"### {table.title}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        for peer, rows in table.rows.items():
-            cells = [_shown(_median(table, peer, f) * _UNITS[f][1]) for f in figures]
-            if per_event:
-                cells.append(_per_event(table, peer, rows))
-            lines.append(f"| {peer} | {' | '.join(cells)} |")
+        figures = [f for f in FIGURES if any(f in r for rows in table.rows.values() for r in rows)]
+        first = figures[0] if figures else ""
+        head = ["peer", *(FIGURES[f][0] for f in figures)]
+        if first == "cpu":
+            head[2:2] = ["least–most", "an event, µs"]
+        lines += [f"### {table.title}", "", _line(*head), "|---" * len(head) + "|"]
+        for peer in table.rows:
+            cells = [_shown(table.median(peer, figure)) for figure in figures]
+            if first == "cpu":
+                cells[1:1] = ["–".join(map(_shown, table.spread(peer, "cpu"))), _each(table, peer)]
+            lines.append(_line(peer, *cells))
         lines.append("")
+        if plots and _bars(table):
+            lines += [f"![{table.title}]({table.name}.svg)", ""]
     return lines
 
 
-def _per_event(table: Table, peer: str, rows: Sequence[dict[str, Any]]) -> str:
-    if peer.endswith("drain") or "events" not in rows[0]:
-        return "–"  # a drained stream counts reads
+def _each(table: Table, peer: str) -> str:
+    """Return the CPU of an event; one that only drains counts reads, so it is divided by our events."""
+    rows = table.rows.get("ours_sync") or table.rows.get("ours_async") or []
+    if not rows or not rows[0].get("events"):
+        return "–"
     repeats = int(table.command[-1]) if table.command[-1].isdigit() else 1
-    return _shown(1e6 * _median(table, peer, "cpu") / repeats / rows[0]["events"])
+    return _shown(1e3 * table.median(peer, "cpu") / repeats / rows[0]["events"])
 
 
 def _shown(value: float) -> str:
     if math.isnan(value):
         return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.2f}"
+
+
+def _bars(table: Table) -> tuple[str, list[str], list[float]] | None:
+    """Return what a plot shows: the first figure that the peers differ in."""
+    for figure in ("cpu", "warm_ms", "connections", "peak_kib"):
+        peers = [peer for peer in table.rows if not math.isnan(table.median(peer, figure))]
+        if peers:
+            return FIGURES[figure][0], peers, [table.median(peer, figure) for peer in peers]
+    return None
 
 
 def _plot(tables: Sequence[Table], folder: Path) -> None:
@@ -97,14 +145,15 @@ def _plot(tables: Sequence[Table], folder: Path) -> None:
     import matplotlib.pyplot as plt
 
     for table in tables:
-        peers = [p for p in table.rows if not math.isnan(_median(table, p, "cpu"))]
-        if not peers:
+        bars = _bars(table)
+        if bars is None:
             continue
-        values = [1e3 * _median(table, p, "cpu") for p in peers]
+        heading, peers, values = bars
         figure, axes = plt.subplots(figsize=(7, 0.4 * len(peers) + 1))
-        axes.barh(peers, values, color=["#1f6feb" if p.startswith("ours") else "#9aa4b2" for p in peers])
-        axes.bar_label(axes.containers[0], fmt="%.1f", padding=3)  # type: ignore[arg-type]
-        axes.set_xlabel("client CPU, ms (median; less is better)")
+        colours = ["#1f6feb" if peer.startswith("ours") else "#9aa4b2" for peer in peers]
+        container = axes.barh(peers, values, color=colours)
+        axes.bar_label(container, [_shown(value) for value in values], padding=3)
+        axes.set_xlabel(f"{heading} (median; less is better)")
         axes.set_title(table.title, fontsize=10)
         axes.invert_yaxis()
         axes.margins(x=0.15)

@@ -9,10 +9,12 @@ import sys
 import time
 import tracemalloc
 import urllib.request
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .measure import cpu, measured, peak_kib
+from .measure import measured, open_files, peak_kib
 from .peers import BODY, PEERS
 
 STREAMS_IN_A_ROW = 30
@@ -30,7 +32,7 @@ def reuse(peer: str, url: str) -> None:
     """Connections that 30 streams use, one after the other; the two look-ups use one each."""
     before = _connections(url)
     read = PEERS[peer](url, "platform")
-    with measured(peer=peer, scenario="reuse") as result:
+    with measured(peer=peer, scenario="reuse"):
         if asyncio.iscoroutinefunction(read):
 
             async def streams() -> None:
@@ -41,7 +43,11 @@ def reuse(peer: str, url: str) -> None:
         else:
             for _ in range(STREAMS_IN_A_ROW):
                 read()
-    print(json.dumps({"peer": peer, "scenario": "reuse", "connections": _connections(url) - before - 1}))
+    print(
+        json.dumps(
+            {"peer": peer, "scenario": "reuse", "connections": _connections(url) - before - 1}
+        )
+    )
 
 
 def at_once(peer: str, url: str) -> None:
@@ -50,21 +56,26 @@ def at_once(peer: str, url: str) -> None:
 
 
 async def _at_once(peer: str, url: str) -> None:
+    open_files(2 * STREAMS_AT_ONCE)
     read = CONCURRENT[peer](url)
     before = peak_kib()
     with measured(peer=peer, scenario="at_once") as result:
-        outcomes = await asyncio.gather(*(read() for _ in range(STREAMS_AT_ONCE)), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(read() for _ in range(STREAMS_AT_ONCE)), return_exceptions=True
+        )
         good = [n for n in outcomes if isinstance(n, int)]
         result["events"] = sum(good)
         result["errors"] = len(outcomes) - len(good)
-        result["first_error"] = next((repr(e)[:200] for e in outcomes if not isinstance(e, int)), None)
+        result["first_error"] = next(
+            (repr(e)[:200] for e in outcomes if not isinstance(e, int)), None
+        )
         result["kib_a_stream"] = (peak_kib() - before) / STREAMS_AT_ONCE
 
 
-def _ours(url: str) -> Callable[[], Any]:
+def _ours(url: str, **options: Any) -> Callable[[], Any]:
     from glmclient import AsyncClient
 
-    client = AsyncClient("zai", api_key="k", base_url=url)
+    client = AsyncClient("zai", api_key="k", base_url=url, **options)
 
     async def read() -> int:
         events = 0
@@ -81,7 +92,10 @@ def _openai(url: str) -> Callable[[], Any]:
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     client = openai.AsyncOpenAI(
-        api_key="k", base_url=url, max_retries=0, http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=300)
+        api_key="k",
+        base_url=url,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=300),
     )
 
     async def read() -> int:
@@ -96,7 +110,9 @@ def _openai(url: str) -> Callable[[], Any]:
 def _httpx(url: str) -> Callable[[], Any]:
     import httpx
 
-    client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=None), timeout=300)
+    client = httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None), timeout=300
+    )
 
     async def read() -> int:
         events = 0
@@ -127,114 +143,134 @@ def _aiohttp(url: str) -> Callable[[], Any]:
 
 CONCURRENT: dict[str, Callable[[str], Callable[[], Any]]] = {
     "ours_async": _ours,
+    "ours_aiohttp": partial(_ours, http_backend="aiohttp"),
     "openai_async": _openai,
     "httpx_drain": _httpx,
     "aiohttp_drain": _aiohttp,
 }
 
 
-def imports(peer: str, _: str) -> None:
-    """Processor time of an import, in this process alone."""
-    name = {"bare": "sys", "ours": "glmclient", "ours_events": "glmclient.events", "zai": "zai"}.get(peer, peer)
-    wall, before = time.perf_counter(), cpu()
-    __import__(name)
-    print(json.dumps({"peer": peer, "scenario": "imports", "cpu": cpu() - before, "wall": time.perf_counter() - wall}))
-
-
 def first_event(peer: str, url: str) -> None:
     """Milliseconds to the first event: warm, and with a new client each time."""
-    times = asyncio.run(_first_async(peer, url)) if peer in ("ours_async", "httpx_drain") else _first_sync(peer, url)
+    times = asyncio.run(_first_async(peer, url)) if peer in FIRST_ASYNC else _first_sync(peer, url)
     warm, new = (1e3 * statistics.median(side[5:]) for side in times)
     print(json.dumps({"peer": peer, "scenario": "first_event", "warm_ms": warm, "new_ms": new}))
 
 
 def _first_sync(peer: str, url: str) -> tuple[list[float], list[float]]:
-    address = f"{url}/chat/completions"
-    if peer == "ours_sync":
-        from glmclient import SyncClient
-
-        def make() -> Any:
-            return SyncClient("zai", api_key="k", base_url=url)
-
-        def first(client: Any) -> None:
-            with client.stream("hi") as stream:
-                next(stream)
-                stream.until_done()
-    else:
-        import requests
-
-        make = requests.Session
-
-        def first(client: Any) -> None:
-            with client.post(address, json=BODY, stream=True) as response:
-                response.raw.read1(65536)
-                while response.raw.read1(65536):
-                    pass
-
+    make, first = FIRST_SYNC[peer](url)
     client, warm, new = make(), [], []
     for _ in range(FIRST_EVENTS):
-        begin = time.perf_counter()
-        first(client)
-        warm.append(time.perf_counter() - begin)
+        warm.append(first(client, time.perf_counter()))
         begin = time.perf_counter()
         fresh = make()
-        first(fresh)
-        new.append(time.perf_counter() - begin)
+        new.append(first(fresh, begin))
         fresh.close()
     return warm, new
 
 
 async def _first_async(peer: str, url: str) -> tuple[list[float], list[float]]:
-    if peer == "ours_async":
-        from glmclient import AsyncClient
-
-        def make() -> Any:
-            return AsyncClient("zai", api_key="k", base_url=url)
-
-        async def first(client: Any) -> None:
-            async with client.stream("hi") as stream:
-                await stream.until_done()
-    else:
-        import httpx
-
-        make = httpx.AsyncClient
-
-        async def first(client: Any) -> None:
-            async with client.stream("POST", f"{url}/chat/completions", json=BODY) as response:
-                async for _ in response.aiter_raw():
-                    pass
-
+    make, first = FIRST_ASYNC[peer](url)
     client, warm, new = make(), [], []
     for _ in range(FIRST_EVENTS):
-        begin = time.perf_counter()
-        await first(client)
-        warm.append(time.perf_counter() - begin)
+        warm.append(await first(client, time.perf_counter()))
         begin = time.perf_counter()
         fresh = make()
-        await first(fresh)
-        new.append(time.perf_counter() - begin)
+        new.append(await first(fresh, begin))
         await fresh.aclose()
     await client.aclose()
     return warm, new
 
 
-def memory(peer: str, url: str) -> None:
-    """Bytes held at the most while a long answer streams, beside the answer's own size."""
-    read = PEERS[peer](url, "platform")
-    read()
-    tracemalloc.start()
-    _, characters = read()
+def _first_ours_sync(url: str) -> tuple[Callable[[], Any], Callable[[Any, float], float]]:
+    from glmclient import SyncClient
+
+    def first(client: Any, begin: float) -> float:
+        with client.stream("hi") as stream:
+            next(stream)
+            seconds = time.perf_counter() - begin
+            stream.until_done()
+        return seconds
+
+    return partial(SyncClient, "zai", api_key="k", base_url=url), first
+
+
+def _first_requests(url: str) -> tuple[Callable[[], Any], Callable[[Any, float], float]]:
+    import requests
+
+    def first(client: Any, begin: float) -> float:
+        with client.post(f"{url}/chat/completions", json=BODY, stream=True) as response:
+            response.raw.read1(65536)
+            seconds = time.perf_counter() - begin
+            while response.raw.read1(65536):
+                pass
+        return seconds
+
+    return requests.Session, first
+
+
+def _first_ours(url: str, **options: Any) -> tuple[Callable[[], Any], Callable[[Any, float], Any]]:
+    from glmclient import AsyncClient
+
+    async def first(client: Any, begin: float) -> float:
+        async with client.stream("hi") as stream:
+            await anext(stream)
+            seconds = time.perf_counter() - begin
+            await stream.until_done()
+        return seconds
+
+    return partial(AsyncClient, "zai", api_key="k", base_url=url, **options), first
+
+
+def _first_httpx(url: str) -> tuple[Callable[[], Any], Callable[[Any, float], Any]]:
+    import httpx
+
+    async def first(client: Any, begin: float) -> float:
+        seconds = 0.0
+        async with client.stream("POST", f"{url}/chat/completions", json=BODY) as response:
+            async for _ in response.aiter_raw():
+                seconds = seconds or time.perf_counter() - begin
+        return seconds
+
+    return httpx.AsyncClient, first
+
+
+FIRST_SYNC: dict[str, Any] = {"ours_sync": _first_ours_sync, "requests_drain": _first_requests}
+FIRST_ASYNC: dict[str, Any] = {
+    "ours_async": _first_ours,
+    "ours_aiohttp": partial(_first_ours, http_backend="aiohttp"),
+    "httpx_drain": _first_httpx,
+}
+
+
+def memory(peer: str, url: str, work: str) -> None:
+    """KiB held at the most while a long answer streams and is kept, beside the answer's own size."""
+    read = PEERS[peer](url, work)
+
+    if asyncio.iscoroutinefunction(read):
+
+        async def run() -> int:
+            await read()
+            tracemalloc.start()
+            return int((await read())[1])
+
+        characters = asyncio.run(run())
+    else:
+        read()
+        tracemalloc.start()
+        characters = read()[1]
     _, peak = tracemalloc.get_traced_memory()
-    print(json.dumps({"peer": peer, "scenario": "memory", "peak_bytes": peak, "characters": characters}))
+    figures = {"peak_kib": peak / 1024, "answer_kib": characters / 1024}
+    print(json.dumps({"peer": peer, "scenario": "memory", **figures}))
 
 
-SCENARIOS = {
+SCENARIOS: dict[str, Callable[..., None]] = {
     "reuse": reuse,
     "at_once": at_once,
-    "imports": imports,
     "first_event": first_event,
     "memory": memory,
 }
 
 if __name__ == "__main__":
-    SCENARIOS[sys.argv[1]](sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "")
+    warnings.simplefilter("ignore", ResourceWarning)  # peers are measured, not closed
+    SCENARIOS[sys.argv[1]](*sys.argv[2:])

@@ -15,6 +15,7 @@ import json
 import sys
 import threading
 
+from .measure import open_files
 from .payloads import CONCURRENT_EVENTS, PLATFORM_EVENTS, SNAPSHOT_FRAMES, platform, snapshots
 
 HEAD = (
@@ -66,14 +67,23 @@ class Payloads:
         return self.bodies[key], 1e-3 if how == "paced" else 0.0
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, payloads: Payloads) -> None:
+async def serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, payloads: Payloads
+) -> None:
     global connections
     connections += 1
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             path = head.split(" ", 2)[1]
-            length = next((int(x.split(":")[1]) for x in head.split("\r\n") if x.lower().startswith("content-length")), 0)
+            length = next(
+                (
+                    int(x.split(":")[1])
+                    for x in head.split("\r\n")
+                    if x.lower().startswith("content-length")
+                ),
+                0,
+            )
             if length:
                 await reader.readexactly(length)
             if path == "/connections":
@@ -102,11 +112,16 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, payl
 
 
 async def main() -> None:
+    open_files(4096)
     payloads = Payloads()
-    server = await asyncio.start_server(lambda r, w: serve(r, w, payloads), "127.0.0.1", 0, backlog=4096, limit=1 << 20)
+    server = await asyncio.start_server(
+        lambda r, w: serve(r, w, payloads), "127.0.0.1", 0, backlog=4096, limit=1 << 20
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     # The benchmark closes our standard input when it ends, however it ends.
-    threading.Thread(target=lambda: (sys.stdin.read(), __import__("os")._exit(0)), daemon=True).start()
+    threading.Thread(
+        target=lambda: (sys.stdin.read(), __import__("os")._exit(0)), daemon=True
+    ).start()
     async with server:
         await server.serve_forever()
 
