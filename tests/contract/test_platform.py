@@ -13,6 +13,7 @@ from glmclient import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    ConfigurationError,
     Finish,
     GLMError,
     NotFoundError,
@@ -725,3 +726,52 @@ def test_the_same_however_it_is_cut(client: Flavour, serve: Serve, size: int) ->
     server = serve(stream(*(raw[at : at + size] for at in range(0, len(raw), size))))
     reply = zai(client, server).chat()
     assert (reply.reasoning, reply.text) == ("思考", "你好👋\u2028\x85")
+
+
+SAMPLES: dict[str, Any] = {
+    "do_sample": False,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "max_tokens": 5,
+    "stop": ["END"],
+    "thinking": {"type": "disabled"},
+    "reasoning_effort": "high",
+    "tools": [WEATHER],
+    "tool_choice": "auto",
+    "tool_stream": True,
+    "response_format": {"type": "json_object"},
+    "user_id": "user-123",
+    "request_id": "request-1",
+    "seed": 7,
+    "chat_template_kwargs": {"enable_thinking": False},
+    "n": 2,
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
+    "logit_bias": {"1": 1},
+    "logprobs": True,
+    "parallel_tool_calls": False,
+    "stream_options": {"include_usage": True},
+    "sensitive_word_check": {"type": "ALL", "status": "ENABLE"},
+    "extra_body": {"own": 1},
+    "max_completion_tokens": 5,
+    "user": "user-123",
+}
+
+
+@pytest.mark.parametrize("service", ["zai", "bigmodel", "openai"])
+def test_no_option_is_dropped_silently(client: Flavour, serve: Serve, service: str) -> None:
+    server = serve(stream(*PLATFORM_HI))
+    asking = client(service, api_key="k", base_url=server.url, model="glm-5.2")
+    honoured = set()
+    for name, value in SAMPLES.items():
+        more = {"tools": [WEATHER]} if name == "tool_choice" else {}
+        try:
+            asking.chat("hi", **{name: value, **more})
+        except ConfigurationError as error:
+            assert name in str(error)  # noqa: PT017 - which options are honoured is a provider's own affair
+            continue
+        honoured.add(name)
+        sent = server.requests[-1].json
+        assert sent.get(name, sent.get("own")) in (value, 1), name
+    assert honoured >= {"temperature", "max_tokens", "tools", "stop", "extra_body"}
+    assert len(honoured) == len(server.requests)
