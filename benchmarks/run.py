@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,16 +49,17 @@ def server() -> Iterator[str]:
         process.communicate()
 
 
-def run(table: Table, url: str, rounds: int, *, quick: bool) -> None:
+def run(table: Table, url: str, environment: dict[str, str], *, quick: bool) -> None:
     """Let the peers of a table take turns."""
     began = time.monotonic()
-    for _ in range(rounds):
-        for peer in table.peers:
-            if quick and peer in table.slow:
-                continue
+    peers = [peer for peer in table.peers if not (quick and peer in table.slow)]
+    rounds = (1 if table.heavy else QUICK_ROUNDS) if quick else ROUNDS
+    for number in range(-table.compiled, rounds):
+        for peer in peers:
             words = {"PEER": peer, "URL": f"{url}/{table.mode}"}
             done = subprocess.run(
                 [sys.executable, *(words.get(word, word) for word in table.command)],
+                env=environment,
                 capture_output=True,
                 text=True,
                 timeout=300,
@@ -66,7 +68,7 @@ def run(table: Table, url: str, rounds: int, *, quick: bool) -> None:
             if done.returncode:
                 said = (done.stderr.strip().splitlines() or [""])[-1]
                 print(f"  {table.name}: {peer} failed: {said}", file=sys.stderr)
-            else:
+            elif number >= 0:
                 table.rows[peer].append(json.loads(done.stdout.splitlines()[-1]))
     seconds = time.monotonic() - began
     print(f"  {table.name}: {rounds} rounds in {seconds:.0f} s", file=sys.stderr)
@@ -98,6 +100,12 @@ def _processor() -> str:
     return next(names, platform.processor() or "unknown processor")
 
 
+def _environment(folder: str) -> dict[str, str]:
+    """Return the environment of what is measured: compiled modules are kept, as they are once installed."""
+    given = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**given, "PYTHONPYCACHEPREFIX": folder, "NO_PROXY": "*", "no_proxy": "*"}
+
+
 def main() -> None:
     """Measure, print the ratios and write the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -114,10 +122,12 @@ def main() -> None:
         parser.error(f"no table {unknown}; there are {', '.join(t.name for t in known)}")
     chosen = [t for t in known if not options.only or t.name in options.only]
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
-    for table in chosen:
-        # A server a table: what one leaves open does not weigh on the next.
-        with server() as url:
-            run(table, url, rounds, quick=options.quick)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = _environment(folder)
+        for table in chosen:
+            # A server a table: what one leaves open does not weigh on the next.
+            with server() as url:
+                run(table, url, environment, quick=options.quick)
     write(chosen, about(rounds), options.out)
 
 

@@ -59,6 +59,8 @@ class Table:
         growth_of: the table of a work of half this size.
         growth: the power of the size with which ``growth_figure`` may grow.
         slow: peers that a quick run leaves out.
+        heavy: a quick run makes one round of it.
+        compiled: before the rounds comes one that does not count, because it compiles what is imported.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Table:
     growth: float = 0.0
     growth_figure: str = "cpu"
     slow: Collection[str] = ()
+    heavy: bool = False
+    compiled: bool = False
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     def median(self, peer: str, figure: str) -> float:

@@ -106,6 +106,7 @@ def _connections() -> list[Table]:
                 Target("ours_aiohttp", 0, None, "errors"),
             ),
             slow=("httpx_drain", "aiohttp_drain"),
+            heavy=True,
         ),
         Table(
             "reuse",
@@ -160,6 +161,7 @@ def _startup() -> list[Table]:
             STARTUP,
             ("bare", "ours", "ours_events", "anyio", "httpx", "requests", "zai", "openai"),
             targets=(Target("ours", 25.0),),
+            compiled=True,
         ),
         Table(
             "first_stream",
@@ -167,6 +169,7 @@ def _startup() -> list[Table]:
             STARTUP,
             ("requests", "requests_stream", "ours_client", "ours_stream"),
             "many/3",
-            (Target("ours_stream", 1.3, "requests_stream"),),
+            (Target("ours_stream", 1.5, "requests_stream"),),
+            compiled=True,
         ),
     ]
