@@ -124,6 +124,7 @@ class Steps:
 def slow() -> Iterator[str]:
     """Grow until somebody stops it."""
     control.steps = steps = Steps()
+    control.tell(started=True)
     text, began = "", time.monotonic()
     try:
         while time.monotonic() - began < PATIENCE:

@@ -243,6 +243,25 @@ def test_leaving_early_stops_the_server(way: Way, provider: Gradio, server: Real
     assert ask(way, provider, "Hi").text == echo("Hi", []), "and the next question is answered"
 
 
+class Shut(Gradio):
+    """Finds the stream shut, once its answer is being made."""
+
+    running: RealServer
+
+    def _read(self, call: Any, decoder: Any, exchange: Any) -> Any:
+        self.running.hears("started")
+        elsewhere = replace(call, page=replace(call.page, prefix="/nowhere"))
+        return super()._read(elsewhere, decoder, exchange)
+
+
+def test_an_answer_that_nobody_can_read_is_cancelled(way: Way, server: RealServer) -> None:
+    provider = Shut(base_url=server.url)
+    provider.running = server
+    outcome = ask(way, provider, "case:slow", retry=ONCE)
+    assert type(outcome.error) is NotFoundError
+    assert server.stopped_a_slow_answer()
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_cancelled_task_stops_the_server(
     backend: str, provider: Gradio, server: RealServer

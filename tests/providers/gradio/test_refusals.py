@@ -169,6 +169,8 @@ def page_of(text: str) -> str:
         (200, page_of('{"stage":"RUNNING"}'), ServiceBlockedError, None, False),
         (403, CHALLENGE, ServiceBlockedError, None, False),
         (503, CHALLENGE, ServiceBlockedError, None, False),
+        (500, CHALLENGE, ServiceBlockedError, None, False),
+        (404, CHALLENGE, NotFoundError, None, False),
         (401, page_of("Invalid username or password."), AuthenticationError, None, False),
         (404, page_of("we can't find the page"), NotFoundError, None, False),
         (429, page_of("Too many. The Space is sleeping"), RateLimitError, None, True),
@@ -183,6 +185,17 @@ def test_pages_of_the_edge(
     assert type(error) is kind and error.code == code
     assert error.retryable is retryable and error.status_code == status
     assert "<" not in str(error) and error.body == body
+
+
+def test_a_space_that_is_not_up_says_so_and_what_to_do() -> None:
+    asleep = refused(503, page_of('{"stage":"SLEEPING"}'))
+    assert asleep.message == "the Space is asleep"
+    assert str(asleep).endswith("This request wakes it: try again in a minute.")
+    broken = refused(503, page_of('{"stage":"BUILD_ERROR"}'))
+    assert broken.message == "the Space could not be built, and its owner must repair it"
+    assert str(broken).endswith("Use another service.")
+    wall = refused(200, "<html><head><title>Sign &amp; in</title></head></html>")
+    assert wall.message == "a web page stands in the way: Sign & in"
 
 
 def test_a_wait_is_told_by_header_or_words() -> None:
