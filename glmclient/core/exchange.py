@@ -262,7 +262,8 @@ class Exchange:
             name = type(error).__name__
             if delay is None:
                 log.info("%s after %.3f s, attempt %d", name, self._elapsed(), self.attempts)
-                raise error
+                # The frames that it passed so far hold headers and bodies, and some tools show what frames hold.
+                raise error.with_traceback(None)
             log.info("%s in attempt %d; again in %.3f s", name, self.attempts, delay)
             try:
                 yield Release()
