@@ -63,8 +63,10 @@ class EventLoop:
             with contextlib.suppress(RuntimeError):
                 token = trio.lowlevel.current_trio_token()
                 return cls(token, token.run_sync_soon, trio.lowlevel.spawn_system_task)
-        import asyncio
-
+        # Not by an import: a finalizer may ask while the interpreter goes, when nothing can be imported any more.
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is None:
+            raise RuntimeError("no event loop runs here")
         loop = asyncio.get_running_loop()
 
         def start(function: Callable[[], Awaitable[None]]) -> None:

@@ -241,6 +241,49 @@ def test_a_client_is_used_after_a_fork(serve: Serve) -> None:
     assert server.connections == 2, "the child shares no connection with its parent"
 
 
+CARELESS = {
+    "sync": """
+client = glmclient.SyncClient(base_url=URL)
+stream = client.stream("hi")
+next(stream)
+for event in client.stream("hi"):
+    break
+""",
+    "async": """
+kept = []
+
+async def main():
+    client = glmclient.AsyncClient(base_url=URL)
+    stream = await client.stream("hi")
+    await anext(stream)
+    kept.append((client, stream))
+    async for event in client.stream("hi"):
+        break
+
+anyio.run(main, backend=BACKEND)
+""",
+}
+
+
+@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
+def test_a_program_that_leaves_everything_open_ends_quietly(
+    serve: Serve, backend: str | None
+) -> None:
+    def endless(answering: Answering) -> None:
+        answering.head()
+        answering.chunk(glm("init", text("some text")))
+        answering.gone()
+
+    server = serve(endless)
+    beginning = f"import glmclient, anyio\nURL, BACKEND = {server.url!r}, {backend!r}\n"
+    program = beginning + CARELESS["async" if backend else "sync"]
+    run = subprocess.run(
+        [sys.executable, "-c", program], timeout=60, check=False, capture_output=True
+    )
+    assert (run.returncode, run.stderr.decode(), run.stdout) == (0, "", b"")
+    assert len(server.requests) == 2
+
+
 # -- proxies ---------------------------------------------------------------------------------------
 
 
