@@ -32,9 +32,11 @@ def answered(stream: Stream, display: Display) -> bool:
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        stream.close()
-        # If the display has failed it has cancelled the stream, and raises here why.
-        display.end(whole=stream.finish is not None)
+        try:
+            stream.close()
+        finally:
+            # If the display has failed it has cancelled the stream, and raises here why.
+            display.end(whole=stream.finish is not None)
     return not interrupted
 
 

@@ -95,8 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = application.main(given, prog_name="glmclient", standalone_mode=False)
         sys.stdout.flush()
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo(err=True)
+    except click.exceptions.Abort:  # what click makes of Ctrl-C
         return _left(exit_codes.INTERRUPTED)
     except click.ClickException as error:
         report_usage(error, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from typing import Any
 
@@ -14,9 +15,7 @@ from .display import Display, LiveDisplay, Look
 from .parameters import (
     Choices,
     answer_options,
-    choices_of,
     look_of,
-    options_of,
     output_options,
     question_options,
     service_options,
@@ -41,8 +40,27 @@ def ask(question: tuple[str, ...], **given: Any) -> int:
     Standard input is read, if something is piped into it, and stands before the question.
     """
     asked = question_of(question)
+    settings = Settings()
+    if _implied() and (meant := difflib.get_close_matches(" ".join(question), commands(), 1, 0.75)):
+        look_of(settings, given).note(
+            f"[asked as a question; for the command: glmclient {meant[0]}]"
+        )
     with told(given["verbose"]):
-        return ask_once(asked, Settings(), given)
+        return ask_once(asked, settings, given)
+
+
+def _implied() -> bool:
+    """Tell whether ``ask`` was not typed."""
+    from .application import IMPLIED
+
+    return bool(click.get_current_context().meta.get(IMPLIED))
+
+
+def commands() -> list[str]:
+    """Return the names of all commands."""
+    from .application import COMMANDS
+
+    return list(COMMANDS)
 
 
 def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: Any) -> int:
@@ -54,20 +72,10 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
         given: the arguments of `ask`; those of `record` are fewer.
         further: for the client.
     """
-    found = last.saved() if given.get("go_on") else None
-    if (
-        found is not None
-        and given["base_url"] is None
-        and given["provider"] in (None, found.provider)
-    ):
-        given = {**given, "base_url": found.url}
-    choices = choices_of(settings, given, found.provider if found is not None else None)
+    found, choices = last.resolved(settings, given)
     look = look_of(settings, given)
     with choices.client(**further) as client:
-        system = settings.get("system", given["system"]) if found is None else given["system"]
-        conversation = last.begin(
-            client, found, system, choices.model, options_of(given["options"])
-        )
+        conversation = last.begin(client, found, settings, given, choices.model)
         before = len(conversation.messages)
         try:
             whole = answered(
@@ -77,13 +85,9 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
                 look.note("[interrupted]")
         finally:
             conversation.keep_partial()
-            if len(conversation.messages) > before and _keeps(settings, given):
-                last.keep(conversation)
+            if len(conversation.messages) > before and last.is_kept(settings, given):
+                last.keep(conversation, look.note)
     return exit_codes.OK if whole else exit_codes.INTERRUPTED
-
-
-def _keeps(settings: Settings, given: dict[str, Any]) -> bool:
-    return given.get("no_save") is False and settings.get("save") is not False
 
 
 def display_of(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
@@ -102,17 +106,15 @@ def question_of(words: tuple[str, ...]) -> str:
         UsageError: there is nothing to ask, or a command stands behind its options.
         ConfigurationError: standard input is not text.
     """
-    from .application import COMMANDS, IMPLIED
-
     said = " ".join(words).strip()
-    if click.get_current_context().meta.get(IMPLIED) and said in COMMANDS:
+    if _implied() and said in commands():
         raise click.UsageError(
             f"a command stands before its options: glmclient {said} ...; "
             f"to ask just that word: glmclient ask {said}"
         )
     piped = "" if sys.stdin.isatty() else _standard_input()
     asked = "\n\n".join(part for part in (piped, said) if part)
-    if not asked:
+    if not asked.strip():
         raise click.UsageError('there is nothing to ask; write: glmclient "your question"')
     return asked
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["cells", "rows", "visible"]
+__all__ = ["cells", "rows", "visible", "without_tabs", "wrapped"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)")
 """What our own rendering writes: colours and links."""
@@ -70,3 +70,18 @@ def _expanded(line: str) -> str:
         pieces.append(piece)
         used += cells(piece)
     return "".join(pieces)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return ``text`` with line ends for spaces, so that no line is wider than ``width`` unless a word is."""
+    lines: list[str] = []
+    used = 0
+    for word in text.split():
+        size = cells(word)
+        if lines and used + 1 + size <= width:
+            lines[-1] += f" {word}"
+            used += 1 + size
+        else:
+            lines.append(word)
+            used = size
+    return "\n".join(lines)

@@ -16,9 +16,7 @@ from .display import LiveDisplay, Look
 from .failures import report
 from .parameters import (
     answer_options,
-    choices_of,
     look_of,
-    options_of,
     question_options,
     service_options,
 )
@@ -48,22 +46,11 @@ def chat(**given: Any) -> int:
     Without a terminal, each line of standard input is a turn.
     """
     settings = Settings()
-    found = last.saved() if given["go_on"] else None
-    if (
-        found is not None
-        and given["base_url"] is None
-        and given["provider"] in (None, found.provider)
-    ):
-        given = {**given, "base_url": found.url}
-    choices = choices_of(settings, given, found.provider if found is not None else None)
+    found, choices = last.resolved(settings, given)
     look = look_of(settings, given)
     with told(given["verbose"]), choices.client() as client:
-        system = settings.get("system", given["system"]) if found is None else given["system"]
-        conversation = last.begin(
-            client, found, system, choices.model, options_of(given["options"])
-        )
-        saves = not given["no_save"] and settings.get("save") is not False
-        session = Chat(conversation, look, last.keep if saves else None)
+        conversation = last.begin(client, found, settings, given, choices.model)
+        session = Chat(conversation, look, keeps=last.is_kept(settings, given))
         if sys.stdin.isatty():
             from .prompt import prompt
 
@@ -89,17 +76,18 @@ class Chat(Session):
     Args:
         conversation: which.
         look: how answers are shown.
-        keep: keeps the conversation after a turn, or ``None``.
+        keeps: keep the conversation after each turn.
     """
 
     def __init__(
         self,
         conversation: Conversation,
         look: Look,
-        keep: Callable[[Conversation], None] | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
         super().__init__(conversation, look)
-        self._keep = keep
+        self._keeps = keeps
         self._interrupted = False
         """The last thing that happened was a Ctrl-C: another one ends the conversation."""
 
@@ -167,6 +155,6 @@ class Chat(Session):
                 self.look.note("[interrupted]")
         finally:
             self.conversation.keep_partial()
-            if self._keep is not None and len(self.conversation.messages) > before:
-                self._keep(self.conversation)
+            if self._keeps and len(self.conversation.messages) > before:
+                last.keep(self.conversation, self.look.note)
         return exit_codes.OK if whole else exit_codes.INTERRUPTED

@@ -198,8 +198,8 @@ def _shown(proxy: str) -> str:
 # -- what an answer means ----------------------------------------------------------------------------------
 
 _MEANINGS: tuple[tuple[type[GLMError], str], ...] = (
-    (ServiceBlockedError, "a wall stands in the way"),
     (QuotaExceededError, "it answers, but the allowance is used up"),
+    (ServiceBlockedError, "a wall stands in the way"),
     (RateLimitError, "it answers, but not so many at once"),
     (AuthenticationError, "it answers, but the key does not fit this door"),
     (PermissionDeniedError, "it answers, and the key is good, but not for this"),

@@ -26,13 +26,15 @@ from .painter import Painter
 from .progress import Progress
 from .rendering import dim, markdown, plain, rich_is_there
 from .screen import Size, terminal_size
-from .voices import PlainVoice, ScreenVoice, Voice, rewindable
+from .voices import PlainVoice, ScreenVoice, Voice, check_reader, rewindable
 
 __all__ = ["Display", "LiveDisplay", "Look"]
 
 ON_A_TERMINAL = 1 / 12
 ON_A_PIPE = 1 / 20
 """Seconds between two paintings."""
+TICK = 0.5
+"""Seconds after which to look whether the wait is worth mentioning, and whether somebody still reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class LiveDisplay:
             self._paint,
             cancel,
             every=ON_A_TERMINAL if terminal else ON_A_PIPE,
-            tick=1.0 if self._look.err_is_terminal else None,
+            tick=TICK,
         )
 
     def add(self, event: Event) -> None:
@@ -180,6 +182,8 @@ class LiveDisplay:
 
     def _paint(self) -> None:
         with self._lock:
+            if not self._look.out_is_terminal:
+                check_reader(self._look.out)
             if self._speaking is None:
                 self._progress.paint()
             elif self._speaking == "text" and self._look.stream:

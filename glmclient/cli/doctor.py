@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -12,12 +13,12 @@ from typing import Any
 import click
 
 from ..configuration import PROVIDERS
-from ..errors import GLMError
+from ..errors import ConfigurationError, GLMError
 from . import exit_codes
 from .answering import told
 from .checks import BAD, GOOD, SKIPPED, Finding, installed, kept, meaning, ways
 from .parameters import Choices, choices_of, service_options
-from .settings import Settings, key_variables
+from .settings import Settings, Stored, key_variables, stored_keys
 
 __all__ = ["doctor"]
 
@@ -46,13 +47,23 @@ def doctor(ask: bool, offline: bool, doors: bool, as_json: bool, **given: Any) -
     Tells versions, proxies, where settings are kept, which keys there are, and whether each service answers and what
     its answer means. No key, no password and no answer is shown, so that the output can be sent to others.
     """
-    settings = Settings()
+    settings = _readable_settings()
     asked = [given["provider"]] if given["provider"] else list(PROVIDERS)
     choices = {name: choices_of(settings, {**given, "provider": name}) for name in asked}
     with told(given["verbose"]):
         findings = _findings(choices, ask=ask, offline=offline, doors=doors)
         worst = _told_as_json(findings) if as_json else _told_as_text(findings)
     return exit_codes.OTHER if worst else exit_codes.OK
+
+
+def _readable_settings() -> Settings:
+    """Return the settings without files that are damaged; the findings tell of those."""
+    stored, keys = Stored({}), dict[str, str]()
+    with contextlib.suppress(ConfigurationError):
+        stored = Stored.read()
+    with contextlib.suppress(ConfigurationError):
+        keys = stored_keys()
+    return Settings(stored, keys=keys)
 
 
 def _findings(

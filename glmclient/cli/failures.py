@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-import textwrap
 from typing import Any, TextIO
 
 import click
 
 from ..errors import APIStatusError, APITimeoutError, GLMError
 from . import exit_codes
-from .cells import visible
+from .cells import visible, wrapped
 from .screen import terminal_size
 from .structured import reply_json
 
@@ -89,7 +88,6 @@ def say(text: str, out: TextIO | None = None) -> None:
     stream = out if out is not None else sys.stderr
     line = f"glmclient: {paragraph(text)}"
     if stream.isatty():
-        width = min(terminal_size()[0], _WIDEST)
-        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        line = wrapped(line, min(terminal_size()[0], _WIDEST))
     stream.write(f"{line}\n")
     stream.flush()

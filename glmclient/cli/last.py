@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..configuration import PROVIDERS
 from ..conversation import Conversation
 from ..conversation_file import SavedConversation
 from ..errors import ConfigurationError
+from .parameters import Choices, choices_of, options_of
 from .places import HOME, INSTALL, folder, needed
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..sync_client import SyncClient
 
-__all__ = ["begin", "keep", "saved"]
+__all__ = ["begin", "is_kept", "keep", "resolved", "saved"]
 
 NAME = "last_conversation.json"
 
@@ -44,34 +47,54 @@ def saved() -> SavedConversation:
     return found
 
 
+def resolved(
+    settings: Settings, given: Mapping[str, Any]
+) -> tuple[SavedConversation | None, Choices]:
+    """Return the last conversation, if it is to go on, and which service to ask.
+
+    A conversation goes on where it was held, unless an argument says otherwise.
+
+    Raises:
+        ConfigurationError: there is no such conversation, or a setting is wrong.
+    """
+    found = saved() if given.get("go_on") else None
+    if found is None:
+        return None, choices_of(settings, given)
+    if given["base_url"] is None and given["provider"] in (None, found.provider):
+        given = {**given, "base_url": found.url}
+    return found, choices_of(settings, given, found.provider)
+
+
 def begin(
     client: SyncClient,
     found: SavedConversation | None,
-    system: str | None,
+    settings: Settings,
+    given: Mapping[str, Any],
     model: str | None,
-    options: dict[str, Any],
 ) -> Conversation:
     """Return a new conversation, or go on with one that was saved; what is given now comes first."""
+    options = options_of(given["options"])
     if found is None:
+        system = settings.get("system", given["system"])
         return client.conversation(system=system, model=model, **options)
     conversation = Conversation.of(found, client)
-    conversation.system = system or conversation.system
+    conversation.system = given["system"] or conversation.system
     conversation.model = model or conversation.model
     conversation.options.update(options)
     return conversation
 
 
-def keep(conversation: Conversation) -> None:
-    """Save the conversation as the last one, where there is a place for it.
+def is_kept(settings: Settings, given: Mapping[str, Any]) -> bool:
+    """Tell whether the conversation is to be kept."""
+    return given.get("no_save") is False and settings.get("save") is not False
 
-    Raises:
-        ConfigurationError: the place cannot be written to.
-    """
+
+def keep(conversation: Conversation, note: Callable[[str], None]) -> None:
+    """Save the conversation as the last one, where there is a place for it; tell if that fails."""
     if folder("state") is None:
         return
     try:
         conversation.save(needed("state") / NAME)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the conversation cannot be kept: {error.strerror}. --no-save leaves it out."
-        ) from None
+    except (OSError, ConfigurationError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        note(f"[not kept for --continue] {why}")

@@ -25,7 +25,7 @@ class Painter:
         paint: shows the present state; its first failure ends the painting.
         failed: told, once, that painting failed; `stop` raises the failure.
         every: seconds between a change and its painting, and between two paintings.
-        tick: seconds after which to paint although nothing changed, or ``None``.
+        tick: seconds after which to paint although nothing changed.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Painter:
         failed: Callable[[], None],
         *,
         every: float,
-        tick: float | None = None,
+        tick: float,
     ) -> None:
         self._paint = paint
         self._failed = failed
@@ -52,7 +52,7 @@ class Painter:
 
     def _run(self) -> None:
         pause = self._every
-        while not self._stopped.is_set():
+        while True:
             self._changed.wait(self._tick)
             if self._stopped.wait(pause):
                 return

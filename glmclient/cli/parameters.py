@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import click
@@ -14,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from ..configuration import PROVIDERS
 from ..core.limits import Timeout
+from ..errors import ConfigurationError
 from ..options import ChatOptions
 from .display import Look
 from .settings import DEFAULT_PROVIDER, Settings
@@ -53,12 +55,12 @@ def _complete_model(
 
 def known_models(provider: str) -> tuple[str, ...]:
     """Return the models that are known here; the service may offer more."""
-    from importlib import import_module
-
     module, name = PROVIDERS[provider][:2]
-    models: tuple[str, ...] = getattr(
-        getattr(import_module(f"..providers.{module}", __package__), name), "models", ()
-    )
+    kind: Any = getattr(import_module(f"..providers.{module}", __package__), name)
+    try:
+        models: tuple[str, ...] = kind().models
+    except ConfigurationError:  # it wants a key, or an address
+        models = kind.models
     return models
 
 
@@ -255,7 +257,7 @@ def look_of(settings: Settings, given: Mapping[str, Any]) -> Look:
         stream=not given["no_stream"],
         reasoning=not settings.get("hide_reasoning", given["hide_reasoning"]),
         usage=bool(settings.get("usage", given["usage"])),
-        quiet=given["quiet"],
+        quiet=given["quiet"] or bool(given.get("as_json") or given.get("as_lines")),
         out_is_terminal=is_terminal(sys.stdout),
         err_is_terminal=is_terminal(sys.stderr),
     )

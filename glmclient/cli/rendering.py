@@ -33,7 +33,7 @@ def rich_is_there() -> bool:
 
 
 def markdown(text: str, width: int) -> list[str]:
-    """Return Markdown rendered, without empty lines at its ends."""
+    """Return Markdown rendered, without empty lines at its end, and without the spaces that fill a line."""
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -43,9 +43,7 @@ def markdown(text: str, width: int) -> list[str]:
     )
     with console.capture() as captured:
         console.print(Markdown(without_tabs(visible(text))))
-    lines = captured.get().split("\n")
-    while lines and not lines[-1].strip():
+    lines = [line.rstrip() for line in captured.get().split("\n")]
+    while lines and not lines[-1]:
         lines.pop()
-    while lines and not lines[0].strip():
-        lines.pop(0)
     return lines

@@ -149,13 +149,18 @@ class Settings:
     Args:
         stored: the settings file.
         environment: the environment's variables.
+        keys: the stored keys; read when they are needed otherwise.
     """
 
     def __init__(
-        self, stored: Stored | None = None, environment: Mapping[str, str] | None = None
+        self,
+        stored: Stored | None = None,
+        environment: Mapping[str, str] | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> None:
         self.stored = stored if stored is not None else Stored.read()
         self._environment = environment if environment is not None else os.environ
+        self._keys = keys
 
     def get(self, name: str, argument: Any = None) -> Any:
         """Return the argument if it was given, else the environment's value, else the file's, else ``None``.
@@ -190,7 +195,7 @@ class Settings:
             return argument
         if any(self._environment.get(name, "").strip() for name in key_variables(provider)):
             return None
-        return stored_keys().get(provider)
+        return (self._keys if self._keys is not None else stored_keys()).get(provider)
 
 
 def stored_keys() -> dict[str, str]:

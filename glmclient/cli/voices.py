@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 from collections.abc import Callable
 from typing import Protocol, TextIO
@@ -10,7 +11,7 @@ from typing import Protocol, TextIO
 from .rendering import Renderer
 from .screen import Screen, Size, terminal_size
 
-__all__ = ["PlainVoice", "ScreenVoice", "Voice", "rewindable"]
+__all__ = ["PlainVoice", "ScreenVoice", "Voice", "check_reader", "rewindable"]
 
 AGAIN = "the service rewrote its answer; here is the whole of it:"
 
@@ -79,6 +80,26 @@ class PlainVoice:
             self._written = ""
             self._write(self._text)
             self.pause()
+
+
+def check_reader(out: TextIO) -> None:
+    """Notice without writing that nobody reads a pipe any more.
+
+    Raises:
+        BrokenPipeError: nobody does.
+    """
+    try:
+        number = out.fileno()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return
+    except (OSError, ValueError):
+        return  # no file at all: io.StringIO, for one
+    poll = getattr(select, "poll", None)
+    if poll is not None:  # where there is none, the next write notices
+        asked = poll()
+        asked.register(number, 0)
+        if any(event & select.POLLERR for _, event in asked.poll(0)):
+            raise BrokenPipeError
 
 
 def rewindable(out: TextIO, other: TextIO) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glmclient.cli.cells import cells, rows, visible, without_tabs
+from glmclient.cli.cells import cells, rows, visible, without_tabs, wrapped
 from glmclient.cli.screen import Screen, terminal_size
 
 from .emulator import Emulator
@@ -134,3 +134,17 @@ def test_an_answer_cannot_steer_the_terminal() -> None:
 def test_tabs_stop_at_every_eighth_cell() -> None:
     assert without_tabs("a\tb\n你好\tc\n\t") == "a       b\n你好    c\n        "
     assert without_tabs("no tab") == "no tab"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("", 10, [""]),
+        ("one two three", 7, ["one two", "three"]),
+        ("one  two\nthree", 80, ["one two three"]),
+        ("a averylongword b", 5, ["a", "averylongword", "b"]),
+        ("你好 世界 再见", 9, ["你好 世界", "再见"]),
+    ],
+)
+def test_words_are_wrapped_by_their_cells(text: str, width: int, lines: list[str]) -> None:
+    assert wrapped(text, width).split("\n") == lines
