@@ -93,8 +93,12 @@ def _resolve(
     host: str, port: int, left: Callable[[], float | None], announce: Callable[[Alarm], None]
 ) -> list[tuple[int, Address]]:
     """Look a name up in a thread of its own, since nothing can break the system's resolver off."""
-    with contextlib.suppress(socket.gaierror):
+    try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # no address, but a name
+    except UnicodeError:
+        raise NameNotFound(f"{host[:80]!r} is not a name that can be looked up") from None
     answers: queue.SimpleQueue[list[tuple[int, Address]] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -102,8 +106,6 @@ def _resolve(
             answers.put(_look_up(host, port, 0))
         except OSError as error:
             answers.put(NameNotFound(f"{host}: {error.strerror or error}"))
-        except UnicodeError:
-            answers.put(NameNotFound(f"{host}: not a name that can be looked up"))
 
     announce(lambda: answers.put(InterruptedError("woken")))
     threading.Thread(target=ask, name="glmclient-resolver", daemon=True).start()
