@@ -66,20 +66,23 @@ def _target(table: Table, target: Target) -> str:
 
 
 def _growth(table: Table, half: Table) -> list[str]:
+    """Tell how a figure grows with the length; that of a library alone is told, too, and not judged."""
     found = []
     for peer in table.peers:
-        if peer.startswith("ours") and peer in half.peers:
-            figure = table.growth_figure
-            growth = math.log2(table.median(peer, figure) / half.median(peer, figure))
+        growth = math.log2(
+            table.median(peer, table.growth_figure) / half.median(peer, table.growth_figure)
+        )
+        if not math.isnan(growth):
+            ours = peer.startswith("ours")
             found.append(
                 _line(
                     f"{table.title}: grows as n to the power",
-                    FIGURES[figure][0],
+                    FIGURES[table.growth_figure][0],
                     peer,
                     "half the length",
                     f"{growth:.2f}",
-                    table.growth,
-                    _verdict(growth, table.growth),
+                    table.growth if ours else "–",
+                    _verdict(growth, table.growth) if ours else "",
                 )
             )
     return found

@@ -56,17 +56,24 @@ def _platform() -> list[Table]:
             "paced",
             slow=("openai_async", "aiohttp_drain"),
         ),
+        Table(
+            "shares",
+            "Our own share of an event, one frame a read and no network, layer upon layer",
+            ("-m", "benchmarks.shares", "PEER", "4"),
+            ("decoder", "flow", "ours_sync", "ours_async"),
+        ),
     ]
 
 
 def _snapshots() -> list[Table]:
     peers = ("ours_sync", "ours_async", "ours_aiohttp")
+    drained = ("requests_drain", "httpx_drain", "aiohttp_drain")
     return [
         Table(
             "snapshots_half",
             "ChatGLM snapshots, 2,000 frames (for the growth with length)",
             (*STREAM, "chatglm", "URL"),
-            peers,
+            (*peers, *drained),
             "many/2000",
         ),
         Table(
@@ -75,7 +82,8 @@ def _snapshots() -> list[Table]:
             (*STREAM, "chatglm", "URL"),
             (
                 *peers,
-                *("requests_tight", "requests_drain", "httpx_drain", "aiohttp_drain"),
+                "requests_tight",
+                *drained,
                 "predecessor",
             ),
             "many",

@@ -16,7 +16,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "performance/*.md"]  # included in a page
 # The notebooks stand there with what they show; that they show it is tested.
 nb_execution_mode = "off"
 default_role = "py:obj"
