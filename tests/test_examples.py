@@ -275,7 +275,7 @@ def test_the_relay_stops_asking_when_the_browser_leaves(monkeypatch: pytest.Monk
             assert await browser.next() == ("text", {"text": "Hello"})
             browser.left.set()
             await asyncio.wait_for(task, SECONDS)
-            assert await asyncio.to_thread(sim.wait_for_disconnects)
+            assert await asyncio.to_thread(sim.wait_for_disconnects, 1, SECONDS)
 
     with Simulator([TextDelta("Hello"), Wait(go_on)]) as sim:
         relayed(sim, monkeypatch, use)

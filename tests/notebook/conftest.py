@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     made = InteractiveShell.instance(config=config)
     yield made
     InteractiveShell.clear_instance()
+    # Each shell would collect all garbage once more at the end of the process.
+    atexit.unregister(made.atexit_operations)
 
 
 @pytest.fixture

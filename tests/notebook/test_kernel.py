@@ -11,6 +11,7 @@ from glmclient import Finish, ReasoningDelta, TextDelta
 from glmclient.simulator import Cut, Refusal, Simulator, Wait
 from glmclient.simulator.script import AnswerLike
 
+from .conftest import SECONDS
 from .kernel import Kernel
 
 pytestmark = pytest.mark.xdist_group("kernel")
@@ -135,7 +136,7 @@ def test_the_interrupt_button_ends_the_answer_and_keeps_it(notebook: Notebook) -
     ]
     assert cell.plain == ["Half\n\nThe answer was ended here."]
     notebook.go_on.set()
-    assert notebook.service.wait_for_disconnects()
+    assert notebook.service.wait_for_disconnects(timeout=SECONDS)
     after = notebook.kernel.run("print(repr(answer.text), answer.finish)\n%glm --client client Hi")
     assert after.text == "'Half' None\n" and after.plain == ["whole"]
 

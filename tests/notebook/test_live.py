@@ -147,7 +147,7 @@ def test_an_interrupt_ends_the_answer_and_keeps_it(page: Recorder, said: threadi
             show(stream)
         interrupting.result(SECONDS)
         assert stream.text == "Half" and stream.finish is None
-        assert sim.wait_for_disconnects()
+        assert sim.wait_for_disconnects(timeout=SECONDS)
         said.set()
     assert page.plain == ["Half\n\nThe answer was ended here."]
     assert isinstance(caught.value, KeyboardInterrupt)
