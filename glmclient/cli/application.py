@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ class Application(click.Group):
         if _means_ask(args, ctx):
             args = ["ask", *args]
             ctx.meta[IMPLIED] = True
+        elif not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
         return super().parse_args(ctx, args)
 
 
@@ -69,7 +73,6 @@ def _means_ask(args: Sequence[str], ctx: click.Context) -> bool:
 
 @click.command(
     cls=Application,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="glmclient", message="%(prog)s %(version)s")
@@ -93,9 +96,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an answer may hold what the terminal cannot say
     try:
-        outcome = application.main(given, prog_name="glmclient", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Abort:  # what click makes of Ctrl-C
+        return _ran(given)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        if arguments is None:  # the process is ours, and ends: a further Ctrl-C changes nothing
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _left(exit_codes.INTERRUPTED)
     except click.ClickException as error:
         report_usage(error, as_json=as_json)
@@ -109,6 +113,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         say(f"{error.filename or 'the system'}: {error.strerror or error}")
         return exit_codes.OTHER
+
+
+def _ran(arguments: list[str]) -> int:
+    outcome = application.main(arguments, prog_name="glmclient", standalone_mode=False)
+    sys.stdout.flush()
     return outcome if isinstance(outcome, int) else exit_codes.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import threading
 from typing import Any
 
 import click
@@ -24,6 +25,10 @@ from .settings import Settings
 from .structured import EventLines, WholeAnswer
 
 __all__ = ["ask", "ask_once", "display_of", "question_of"]
+
+PATIENCE = 3.0
+"""Seconds after which to say that standard input is being read: some who start us leave it open for ever."""
+WAITING = "[reading standard input; where nothing is to come, end it with Ctrl-D, or begin with < /dev/null]"
 
 
 @click.command()
@@ -112,15 +117,23 @@ def question_of(words: tuple[str, ...]) -> str:
             f"a command stands before its options: glmclient {said} ...; "
             f"to ask just that word: glmclient ask {said}"
         )
-    piped = "" if sys.stdin.isatty() else _standard_input()
+    piped = "" if sys.stdin.isatty() else _standard_input(hint=bool(said))
     asked = "\n\n".join(part for part in (piped, said) if part)
     if not asked.strip():
         raise click.UsageError('there is nothing to ask; write: glmclient "your question"')
     return asked
 
 
-def _standard_input() -> str:
-    data = sys.stdin.buffer.read()
+def _standard_input(*, hint: bool) -> str:
+    """Return what is piped in; after a while, say what is waited for."""
+    patience = threading.Timer(PATIENCE, click.echo, (WAITING,), {"err": True})
+    patience.daemon = True
+    if hint:
+        patience.start()
+    try:
+        data = sys.stdin.buffer.read()
+    finally:
+        patience.cancel()
     try:
         return data.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError as error:

@@ -54,7 +54,11 @@ def chat(**given: Any) -> int:
         if sys.stdin.isatty():
             from .prompt import prompt
 
-            return session.run(prompt(session))
+            ask = prompt(session)
+            look.note(
+                f"{choices.provider} at {client.provider.url}; /help lists the commands, Ctrl-D ends."
+            )
+            return session.run(ask)
         return session.run(piped_lines, alone=True)
 
 

@@ -20,7 +20,7 @@ from ..events import (
     TextDelta,
     TextReplace,
 )
-from .cells import visible
+from .cells import visible, wrapped
 from .extras import CodeBlocks, lines_of, summary, tool_call
 from .painter import Painter
 from .progress import Progress
@@ -71,6 +71,10 @@ class Look:
         """Write a line to standard error, unless it is to be quiet."""
         if not self.quiet:
             self.say(line)
+
+    def remark(self, sentence: str) -> None:
+        """Write a sentence to standard error, unless it is to be quiet; a terminal gets it wrapped."""
+        self.note(wrapped(sentence, self.size()[0]) if self.err_is_terminal else sentence)
 
     def say(self, line: str) -> None:
         """Write a line to standard error: what the user has asked for."""
@@ -210,9 +214,9 @@ class LiveDisplay:
     def _tell(self, finish: Finish | None) -> None:
         if finish is not None and finish.reason in _REMARKS:
             told = f" The service said: {finish.message}" if finish.message else ""
-            self._look.note(f"[{finish.reason}] {_REMARKS[finish.reason]}{told}")
+            self._look.remark(f"[{finish.reason}] {_REMARKS[finish.reason]}{told}")
         if self._look.usage:
-            self._look.note(summary(finish, self._first, self._look.clock() - self._began))
+            self._look.remark(summary(finish, self._first, self._look.clock() - self._began))
 
 
 _REMARKS = {

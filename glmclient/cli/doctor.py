@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,8 +17,10 @@ from ..configuration import PROVIDERS
 from ..errors import ConfigurationError, GLMError
 from . import exit_codes
 from .answering import told
+from .cells import wrapped
 from .checks import BAD, GOOD, SKIPPED, Finding, installed, kept, meaning, ways
 from .parameters import Choices, choices_of, service_options
+from .screen import terminal_size
 from .settings import Settings, Stored, key_variables, stored_keys
 
 __all__ = ["doctor"]
@@ -86,9 +89,19 @@ def _told_as_text(findings: Iterable[Finding]) -> bool:
         if finding.section != section:
             click.echo(f"{'' if not section else chr(10)}{finding.section}")
             section = finding.section
-        click.echo(f"  {finding.mark:<4}{finding.subject:<20}{finding.text}")
+        click.echo(f"  {finding.mark:<4}{finding.subject:<20}{_in_columns(finding.text)}")
         worst = worst or finding.verdict == BAD
     return worst
+
+
+_COLUMN = 26
+
+
+def _in_columns(text: str) -> str:
+    """Return a text wrapped under itself on a terminal, and as it is elsewhere."""
+    if not sys.stdout.isatty():
+        return text
+    return wrapped(text, terminal_size()[0] - _COLUMN).replace("\n", f"\n{' ' * _COLUMN}")
 
 
 def _told_as_json(findings: Iterable[Finding]) -> bool:
@@ -114,7 +127,11 @@ def _service(choices: Choices, *, question: bool) -> Finding:
             f"not asked: no key ({variables}, or glmclient keys set {name})",
         )
     try:
-        return Finding("services", name, GOOD, _timed(lambda: _tried(choices, question=question)))
+        began = time.monotonic()
+        found = _tried(choices, question=question)
+        return Finding(
+            "services", name, GOOD, f"answers in {time.monotonic() - began:.1f} s: {found}"
+        )
     except GLMError as error:
         return Finding("services", name, BAD, meaning(error))
 
@@ -132,14 +149,9 @@ def _tried(choices: Choices, *, question: bool) -> str:
         if question:
             reply = client.chat(QUESTION)
             model = reply.finish.model if reply.finish is not None else None
-            return f"answers{f' as {model}' if model else ''}: {len(reply.text)} characters"
+            return f"{len(reply.text)} characters{f' by {model}' if model else ''}"
         count = len(client.models())
-    return f"answers: {count} models" + ("" if choices.provider == "openai" else "; the key fits")
-
-
-def _timed(action: Callable[[], str]) -> str:
-    began = time.monotonic()
-    return f"{action()} in {time.monotonic() - began:.1f} s"
+    return f"{count} models" + ("" if choices.provider == "openai" else "; the key fits")
 
 
 # -- the doors ---------------------------------------------------------------------------------------------

@@ -66,6 +66,11 @@ def simulate(
             url = simulator.url_of(name)
             click.echo(url if len(names) == 1 else f"{name:<10}{url}")
         sys.stdout.flush()
+        if not quiet:
+            url = simulator.url_of(names[0])
+            click.echo(
+                f"Ctrl-C ends it. Try: glmclient -p {names[0]} --base-url {url} Hello", err=True
+            )
         ended = threading.Event()
         before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
         try:

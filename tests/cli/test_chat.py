@@ -320,4 +320,5 @@ def test_at_a_terminal_lines_are_typed(
     keyboard.send_text("Hi\r/exit\r")
     ran = run("chat")
     assert (ran.code, ran.out) == (0, "Hello 世界!\n")
+    assert ran.err == f"chatglm at {simulator.url}; /help lists the commands, Ctrl-D ends.\n"
     assert simulator.prompts == ("Hi",)

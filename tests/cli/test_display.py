@@ -240,6 +240,14 @@ def test_a_terminal_without_rich_shows_plain_text(monkeypatch: pytest.MonkeyPatc
     assert on_one_terminal(TextDelta("**Yes**"), END).shown == ["**Yes**", "$"]
 
 
+def test_a_long_remark_is_wrapped_on_a_terminal() -> None:
+    terminal = on_one_terminal(TextDelta("a"), Finish("length"))
+    assert terminal.shown[1:3] == [
+        "[length] the answer was cut at its longest; a larger",
+        "max_tokens may give the rest.",
+    ]
+
+
 def test_a_rewrite_is_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Emulator(columns=60, lines=30)
     look = Look(terminal, io.StringIO(), out_is_terminal=True, size=terminal.size, clock=Clock())

@@ -19,6 +19,7 @@ from glmclient import AuthenticationError, GLMError, SyncClient, TextDelta
 from glmclient.cli import checks
 from glmclient.cli.application import COMMANDS, application
 from glmclient.cli.checks import meaning
+from glmclient.cli.doctor import _in_columns
 from glmclient.cli.parameters import _complete_model, _complete_option, is_terminal, known_models
 from glmclient.cli.settings import write_keys
 from glmclient.cli.simulation import _tell_requests
@@ -153,20 +154,21 @@ def test_doctor_asks_the_services(run: Run, serve: Serve) -> None:
     serve("OK", provider="zai")
     code, told, _ = findings(run)
     assert code == 0
-    assert told["services", "chatglm"][1].startswith("answers: 2 characters in ")
+    assert told["services", "chatglm"][1].startswith("answers in ")
+    assert told["services", "chatglm"][1].endswith(" s: 2 characters")
     assert told["services", "qwen"][0] == "good"
-    assert "models; the key fits in" in told["services", "zai"][1]
+    assert told["services", "zai"][1].endswith(" models; the key fits")
     assert told["services", "bigmodel"][0] == "skipped"
     assert "ZHIPUAI_API_KEY" in told["services", "bigmodel"][1]
     assert told["services", "openai"] == ("skipped", "not asked: no address (--base-url)")
-    assert "answers as glm-5.3" in findings(run, "-p", "zai", "--ask")[1]["services", "zai"][1]
+    assert "2 characters by glm-5.3" in findings(run, "-p", "zai", "--ask")[1]["services", "zai"][1]
 
 
 def test_doctor_asks_a_compatible_server(run: Run, serve: Serve) -> None:
     url = serve("OK", provider="openai").url
     code, told, _ = findings(run, "-p", "openai", "--base-url", url, "--timeout", "20")
     assert code == 0
-    assert told["services", "openai"][1].startswith("answers: ")
+    assert told["services", "openai"][1].startswith("answers in ")
     assert "key" not in told["services", "openai"][1]
 
 
@@ -190,6 +192,17 @@ def test_doctor_says_that_nobody_is_there(run: Run, serve: Serve) -> None:
     code, told, _ = findings(run, "-p", "chatglm")
     assert code == 1
     assert told["services", "chatglm"][1].startswith("it cannot be reached. could not connect")
+
+
+def test_doctor_wraps_at_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert _in_columns("word " * 20) == "word " * 20
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = _in_columns("word " * 20).split("\n")
+    assert len(lines) > 1
+    assert all(line.startswith(" " * 26) and len(line) <= 60 for line in lines[1:])
 
 
 def test_every_error_has_a_meaning() -> None:
@@ -332,6 +345,8 @@ def test_simulate_ends_with_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("glmclient.cli.simulation._tell_requests", interrupt)
     ran = run("simulate")
     assert ran.code == 0
+    assert ran.err.startswith("Ctrl-C ends it. Try: glmclient -p chatglm --base-url http://")
+    assert run("simulate", "-q").err == "\n"
     assert {line.split()[0] for line in ran.out.splitlines()} >= {"chatglm", "qwen", "zai"}
     assert run("simulate", "--port", "70000").code == 2
 
