@@ -186,7 +186,10 @@ class Server:
         request = Request(head, b"")
         length = int(request.headers.get("content-length", "0"))
         while len(body) < length:
-            body += connection.recv(65536)
+            piece = connection.recv(65536)
+            if not piece:
+                return None
+            body += piece
         request.body = body
         return request
 
