@@ -40,7 +40,7 @@ class Recorder:
         url: str,
         clock: Callable[[], float],
     ) -> None:
-        self.path = os.path.abspath(path)
+        self.path: str = os.path.abspath(path)
         self.clock = clock
         self._opening = opening(provider, url, __version__)
         self._scrubber = Scrubber()

@@ -35,7 +35,7 @@ class Replay:
     def __init__(self, path: str | os.PathLike[str], *, speed: float | None = None) -> None:
         if speed is not None and not 0 < speed < float("inf"):
             raise CassetteError(f"speed must be above 0, or None for no waiting, not {speed!r}.")
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self.speed = speed
         try:
             with open(path, "rb") as file:

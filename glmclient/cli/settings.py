@@ -158,7 +158,7 @@ class Settings:
         environment: Mapping[str, str] | None = None,
         keys: Mapping[str, str] | None = None,
     ) -> None:
-        self.stored = stored if stored is not None else Stored.read()
+        self.stored: Stored = stored if stored is not None else Stored.read()
         self._environment = environment if environment is not None else os.environ
         self._keys = keys
 
