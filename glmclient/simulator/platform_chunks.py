@@ -87,7 +87,7 @@ class ChunkWriter:
         # glm-4.5 tells the finish reason on each tool call already (§2.2).
         self._early = layout.flavour == "glm" and not layout.fragments and calls
         self._told: set[int] = set()
-        self.raw_reason: str = _raw_reason(finish, layout.flavour)
+        self.raw_reason: str | None = _raw_reason(finish, layout.flavour)
         self.reasoning_field = (
             "reasoning" if layout.flavour in ("vllm", "ollama") else "reasoning_content"
         )
