@@ -83,6 +83,8 @@ class Chat(Session):
         keeps: keep the conversation after each turn.
     """
 
+    asked: str | None
+
     def __init__(
         self,
         conversation: Conversation,
