@@ -46,7 +46,7 @@ SECONDS = 20.0
 """Only keeps a broken test from hanging."""
 PATIENT = Timeout(connect=SECONDS, first_event=SECONDS, idle=SECONDS, total=2 * SECONDS)
 SHORT = 0.3
-NOT_HERE = ("test_a_socks_proxy",)
+NOT_HERE = "socks"
 
 
 # -- the contract, once more ---------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def contract() -> Iterator[tuple[str, Callable[..., None]]]:
         for name, test in vars(module).items():
             if (
                 name.startswith("test_")
-                and name not in NOT_HERE
+                and NOT_HERE not in name
                 and "client" in inspect.signature(test).parameters
             ):
                 yield name.replace("test_", f"test_{room}_", 1), test
