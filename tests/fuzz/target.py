@@ -95,8 +95,9 @@ def outcome(name: str, body: Sequence[bytes]) -> Outcome:
         pass
     except GLMError as refused:
         error = type(refused).__name__
-        assert refused.partial == exchange.transcript.reply()
-        assert str(refused)
+        lost = refused.partial != exchange.transcript.reply()
+        if lost or not str(refused):
+            raise AssertionError(f"{error} does not tell what came, or what is wrong") from refused
     return Outcome(tuple(events), exchange.transcript.reply(), error)
 
 
