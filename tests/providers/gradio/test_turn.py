@@ -354,6 +354,17 @@ def test_a_hidden_error_before_any_word_makes_the_page_doubtful() -> None:
     assert played.text == "second" and played.attempts == 2
 
 
+def test_a_cut_a_quota_and_a_full_queue_keep_the_page() -> None:
+    provider = gradio()
+    play(provider, [PAGE, JOINED, answer("first")])
+    full = said({"detail": "Queue is full. Max size is 1 and size is 1."}, 503)
+    cancelled = frame(msg="process_completed", event_id="e1", output={}, success=True)
+    play(provider, [full])
+    for body in (stream(), stream(cancelled), stream(failed("You have exceeded your GPU quota"))):
+        assert play(provider, [JOINED, body]).error is not None
+    assert play(provider, [JOINED, answer("next")]).text == "next"
+
+
 def test_an_apps_own_error_in_the_middle_keeps_the_page() -> None:
     provider = gradio()
     broken = stream(generating("", [["Hi", "Hel"]]), failed("The model crashed."))
