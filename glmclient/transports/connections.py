@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
-from http.client import BadStatusLine, HTTPException, HTTPMessage, LineTooLong
+from http.client import BadStatusLine, HTTPException, HTTPMessage, LineTooLong, UnknownProtocol
 from typing import Any, Protocol
 
 import urllib3
@@ -244,7 +244,10 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("connect_timeout", (urllib3.exceptions.ConnectTimeoutError,)),
     ("timeout", (TimeoutError, urllib3.exceptions.TimeoutError)),
     ("broken", (ConnectionError,)),
-    ("garbage", (BadStatusLine, BadHeader)),
+    (
+        "garbage",
+        (BadStatusLine, BadHeader, UnknownProtocol, urllib3.exceptions.InvalidHeader),
+    ),
 )
 """The first that something in the chain of an error belongs to; RemoteDisconnected is a bad status line, too.
 

@@ -773,3 +773,40 @@ def test_every_message_says_what_to_do_next(client: Flavour, serve: Serve) -> No
         client(base_url=server.url, retry=ONCE).chat()
     assert len(str(caught.value)) > 40
     assert "partial" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"200 OK\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nbad name: x\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    ],
+)
+def test_heads_that_are_not_http(client: Flavour, serve: Serve, head: bytes) -> None:
+    def script(answering: Answering) -> None:
+        answering.send(head)
+        answering.close()
+
+    server = serve(script)
+    with pytest.raises(ProtocolError) as caught:
+        client(base_url=server.url, retry=QUICK).chat()
+    assert (caught.value.attempts, len(server.requests)) == (1, 1)
+    assert caught.value.frame
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_chunks_that_are_not_http(client: Flavour, serve: Serve, first: bool) -> None:
+    def script(answering: Answering) -> None:
+        answering.head()
+        if first:
+            answering.chunk(WORD)
+        answering.send(b"what?\r\nhello\r\n")
+        answering.close()
+
+    reading = client(base_url=serve(script).url, retry=QUICK).stream()
+    with pytest.raises((ProtocolError, StreamInterrupted)) as caught:
+        reading.collect()
+    assert caught.value.partial.text == reading.text == ("some text" if first else "")
