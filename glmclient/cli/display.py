@@ -105,7 +105,10 @@ class LiveDisplay:
 
     def __init__(self, look: Look, service: str) -> None:
         self._look = look
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        """Held while what was said is read or changed."""
+        self._painting = threading.RLock()
+        """Held while something is shown; rendering a long answer takes a while."""
         self._said = Transcript()
         self._shared = look.out_is_terminal and look.err_is_terminal
         self._voice = self._text_voice()
@@ -145,19 +148,21 @@ class LiveDisplay:
 
     def add(self, event: Event) -> None:
         """Take in an event; what is of another kind than the one before is shown behind it."""
-        with self._lock:
-            if isinstance(event, QueueStatus):
-                self._progress.queued(event)
-            else:
-                self._take(event)
+        kind = _kind(event)
+        if isinstance(event, QueueStatus):
+            self._progress.queued(event)
+        elif kind == self._speaking or isinstance(event, Finish):
+            self._take(event, kind)  # the usual case, which waits for no painting
+        else:
+            with self._painting:
+                self._turn_to(kind)
+                self._take(event, kind)
         if self._painter is not None:
             self._painter.touch()
 
-    def _take(self, event: Event) -> None:
-        kind = _kind(event)
-        if kind != self._speaking and not isinstance(event, Finish):
-            self._turn_to(kind)
-        self._said.extend([event])
+    def _take(self, event: Event, kind: str) -> None:
+        with self._lock:
+            self._said.extend([event])
         if kind == "text" and self._first is None:
             self._first = self._look.clock() - self._began
         if isinstance(event, (CodeDelta, CodeReplace)):
@@ -185,15 +190,19 @@ class LiveDisplay:
         return self._look.reasoning and not self._look.quiet
 
     def _paint(self) -> None:
-        with self._lock:
+        with self._painting:
             if not self._look.out_is_terminal:
                 check_reader(self._look.out)
-            if self._speaking is None:
+            speaking = self._speaking
+            if speaking is None:
                 self._progress.paint()
-            elif self._speaking == "text" and self._look.stream:
-                self._voice.show(self._said.text)
-            elif self._speaking == "reasoning" and self._shows_reasoning:
-                self._thinking.show(self._said.reasoning)
+                return
+            with self._lock:
+                text, reasoning = self._said.text, self._said.reasoning
+            if speaking == "text" and self._look.stream:
+                self._voice.show(text)
+            elif speaking == "reasoning" and self._shows_reasoning:
+                self._thinking.show(reasoning)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -201,7 +210,7 @@ class LiveDisplay:
         """Show the rest, end the line, and tell of what else there was."""
         if self._painter is not None:
             self._painter.stop()
-        with self._lock:
+        with self._painting:
             self._turn_to("end")
             self._progress.end()
             if whole or self._look.stream:

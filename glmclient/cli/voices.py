@@ -157,11 +157,14 @@ class ScreenVoice:
         self._before = ""
         """What stands on the screen before this part."""
         self._rewritten = self._stale = False
+        self._drawn: tuple[str, Size] | None = None
         self._owed = False
         """What stands before this part is out of date."""
 
     def show(self, text: str) -> None:
-        """Show the text as it is now."""
+        """Show the text as it is now; nothing is done if it is shown already."""
+        if (text, self._size()) == self._drawn:
+            return
         self._rewritten = self._rewritten or not text.startswith(self._text)
         self._text = text
         self._stale = self._owed or not text.startswith(self._before)
@@ -169,7 +172,9 @@ class ScreenVoice:
             self._draw()
 
     def _draw(self) -> None:
-        lines = self._render(self._text[self._base :], self._size()[0])
+        size = self._size()
+        lines = self._render(self._text[self._base :], size[0])
+        self._drawn = (self._text, size)
         self._stale = not self._screen.show(lines) and self._rewritten
 
     def pause(self) -> None:

@@ -147,6 +147,25 @@ def test_a_rewrite_is_drawn_in_its_place() -> None:
     assert notes == []
 
 
+def test_what_is_shown_already_is_not_rendered_again() -> None:
+    terminal = Emulator(columns=20)
+    rendered: list[int] = []
+
+    def render(text: str, width: int) -> list[str]:
+        rendered.append(width)
+        return plain(text, width)
+
+    voice = ScreenVoice(terminal, render, print, terminal.size)
+    voice.show("one")
+    voice.show("one")
+    assert rendered == [20]
+    terminal.screen.resize(10, 30)
+    voice.show("one")
+    assert rendered == [20, 30]
+    voice.leave()
+    assert terminal.shown == ["one"]
+
+
 def test_a_rewrite_of_what_was_scrolled_out_is_shown_at_the_end() -> None:
     terminal, notes = Emulator(columns=20, lines=3), []  # type: tuple[Emulator, list[str]]
     voice = on_screen(terminal, notes)
