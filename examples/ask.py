@@ -13,8 +13,8 @@ from glmclient import Finish, GLMError, ReasoningDelta, SyncClient, TextDelta, T
 
 
 def main(question: str) -> int:
-    with SyncClient() as client:
-        try:
+    try:
+        with SyncClient() as client:
             for event in client.stream(question):
                 match event:
                     case TextDelta(text):
@@ -28,9 +28,9 @@ def main(question: str) -> int:
                         print()
                     case Finish(reason):
                         print(f"\n[the answer ended early: {reason}]", file=sys.stderr)
-        except GLMError as error:
-            print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-            return 1
+    except GLMError as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import sys
 
-from glmclient import GLMError, SyncClient
+from glmclient import ConfigurationError, GLMError, SyncClient
 
 
 def main(provider: str) -> int:
-    with SyncClient(provider) as client:
+    try:
+        client = SyncClient(provider)
+    except ConfigurationError as error:  # no such service, or no key for it
+        print(error, file=sys.stderr)
+        return 1
+    with client:
         conversation = client.conversation(system="Answer briefly.")
         while question := asked():
             try:
@@ -25,8 +30,8 @@ def main(provider: str) -> int:
                 print(" [interrupted]")
             except GLMError as error:
                 print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-        turns = sum(message["role"] == "user" for message in conversation.messages)
-        print(f"{turns} questions were answered.", file=sys.stderr)
+    turns = sum(message["role"] == "user" for message in conversation.messages)
+    print(f"questions answered: {turns}", file=sys.stderr)
     return 0
 
 

@@ -63,12 +63,12 @@ def answered(conversation: Conversation, question: str) -> Reply:
 
 
 def main(question: str) -> int:
-    with SyncClient("zai") as client:
-        try:
+    try:
+        with SyncClient("zai") as client:
             print(answered(client.conversation(tools=DESCRIPTIONS), question).text)
-        except GLMError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            return 1
+    except GLMError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -100,14 +100,29 @@ def test_chat_goes_on_and_survives_a_failure() -> None:
     assert first == "" and lost == second != ""
     assert done.stdout == "> One.\n> > Two.\n> "
     assert "BadRequestError: " in done.stderr
-    assert done.stderr.endswith("2 questions were answered.\n")
+    assert done.stderr.endswith("questions answered: 2\n")
 
 
 def test_chat_ends_with_its_input() -> None:
     with Simulator("One.") as sim:
         done = run(sim, "chat.py", said="First?")
     assert done.stdout == "> One.\n> "
-    assert (done.stderr, done.returncode) == ("1 questions were answered.\n", 0)
+    assert (done.stderr, done.returncode) == ("questions answered: 1\n", 0)
+
+
+def test_chat_without_a_key_says_what_is_missing() -> None:
+    with Simulator() as sim:
+        environment = {**at(sim), "ZAI_API_KEY": ""}
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "chat.py"), "zai"],
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=SECONDS,
+            check=False,
+        )
+    assert "ZAI_API_KEY" in done.stderr and "Traceback" not in done.stderr
+    assert (done.stdout, done.returncode) == ("", 1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise")
@@ -133,7 +148,7 @@ def test_an_interrupt_ends_the_answer_and_not_the_chat() -> None:
             go_on.set()
             talk.kill()
     assert out == " [interrupted]\n> Two.\n> "
-    assert told == "2 questions were answered.\n"
+    assert told == "questions answered: 2\n"
 
 
 # -- many_questions.py -----------------------------------------------------------------------------
