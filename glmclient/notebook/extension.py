@@ -60,8 +60,8 @@ def _show_error(
     trace: TracebackType,
     tb_offset: int | None = None,
 ) -> None:
-    """Show an error that ended a cell: as a card in a notebook, as always in a terminal."""
+    """Show an error that ended a cell: as a card in a notebook, as a line in a terminal; ``%tb`` shows the rest."""
     if draws():
         display_error(error)
     else:
-        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        shell.showtraceback((kind, error, trace), exception_only=True)

@@ -194,13 +194,16 @@ def test_a_refusal_is_one_card(
     assert answer == "" and card.startswith("GuestQuotaError: ")
 
 
-def test_a_terminal_shows_errors_as_always(
+def test_a_terminal_shows_an_error_in_a_line_and_the_rest_when_asked(
     loaded: Loaded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell, _ = loaded
     assert not shell.run_cell("import glmclient\nraise glmclient.GLMError('it broke')").success
     out = capsys.readouterr().out
-    assert "Traceback" in out and "GLMError: it broke" in out
+    assert out.endswith("use %tb to see the full traceback.\n\nGLMError: it broke\n")
+    assert "Traceback" not in out
+    shell.run_cell("%tb")
+    assert "Traceback" in capsys.readouterr().out
 
 
 def test_the_handler_of_somebody_else_stays(shell: InteractiveShell) -> None:
