@@ -59,7 +59,8 @@ def main() -> int:
     before = PAGE.read_text(encoding="utf-8")
     after = written(before)
     if "--check" in sys.argv[1:]:
-        if before != after:
+        # How lines are broken is click's business, and changes with its versions.
+        if before.split() != after.split():
             print(f"{PAGE.name} is out of date; run scripts/terminal_help.py", file=sys.stderr)
             return 1
     else:
