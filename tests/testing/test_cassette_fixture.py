@@ -26,8 +26,10 @@ def test_greeting(glm_cassette, question):
 
 def pytest_run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
-        + ["-p", "glmclient.testing.plugin", "-p", "no:glmclient", *options, str(folder)],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull),
+            *("-p", "glmclient.testing.plugin", "-p", "no:glmclient", *options, str(folder)),
+        ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "*", **environment},
         capture_output=True,
@@ -42,9 +44,7 @@ def test_tests_record_and_then_replay(tmp_path: Path) -> None:
     assert missing.returncode == 1
     assert "record it: pytest --glm-record" in missing.stdout
     with Simulator("Hello!") as simulator:
-        recorded = pytest_run(
-            tmp_path, "--glm-record", GLMCLIENT_CHATGLM_BASE_URL=simulator.url
-        )
+        recorded = pytest_run(tmp_path, "--glm-record", GLMCLIENT_CHATGLM_BASE_URL=simulator.url)
         assert recorded.returncode == 0, recorded.stdout
         assert len(simulator.questions) == 2
     assert sorted(path.name for path in (tmp_path / "cassettes").iterdir()) == [

@@ -132,13 +132,13 @@ def runs(test: Callable[[], Any]) -> Callable[[str], None]:
     """Run a body on both event loops."""
 
     @pytest.mark.parametrize("kind", ["asyncio", "trio"])
-    def test_on(kind: str) -> None:
+    def on_both(kind: str) -> None:
         if kind == "asyncio":
             asyncio.run(test())
         else:
             trio.run(test)
 
-    return test_on
+    return on_both
 
 
 @runs
