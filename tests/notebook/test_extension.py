@@ -200,7 +200,7 @@ def test_a_terminal_shows_an_error_in_a_line_and_the_rest_when_asked(
     shell, _ = loaded
     assert not shell.run_cell("import glmclient\nraise glmclient.GLMError('it broke')").success
     out = capsys.readouterr().out
-    assert out.endswith("use %tb to see the full traceback.\n\nGLMError: it broke\n")
+    assert out.strip().endswith("use %tb to see the full traceback.\n\nGLMError: it broke")
     assert "Traceback" not in out
     shell.run_cell("%tb")
     assert "Traceback" in capsys.readouterr().out
