@@ -97,9 +97,7 @@ class BaseClient:
         }
         self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
         if self._replay is not None:
-            self._configuration = dataclasses.replace(
-                self._configuration, clock=self._replay.clock
-            )
+            self._configuration = dataclasses.replace(self._configuration, clock=self._replay.clock)
         self._recorder = recorder_of(record, self._configuration)
         self._streams: dict[int, weakref.ref[BaseStream]] = {}
         self._closed = False

@@ -45,7 +45,9 @@ class Line:
         return io.BufferedReader(self.raw)
 
 
-def opened(kind: type[HTTPResponse], *pieces: bytes, head: bytes = HEAD) -> tuple[HTTPResponse, Pieces]:
+def opened(
+    kind: type[HTTPResponse], *pieces: bytes, head: bytes = HEAD
+) -> tuple[HTTPResponse, Pieces]:
     raw = Pieces([head, *pieces])
     response = kind(Line(raw))  # type: ignore[arg-type]
     response.begin()
@@ -79,7 +81,9 @@ def test_what_is_here_is_not_held_back_for_the_rest_of_its_chunk() -> None:
     response, raw = opened(ChunkedResponse, b"5\r\nhello\r\n20\r\nhalf")
     calls = raw.calls
     assert response.read1(65536) == b"hellohalf"
-    assert raw.calls == calls + 1, "a second call would have waited for bytes that are not there yet"
+    assert raw.calls == calls + 1, (
+        "a second call would have waited for bytes that are not there yet"
+    )
 
 
 def test_no_more_than_asked_for() -> None:
@@ -133,6 +137,11 @@ def test_any_chunks_at_any_cut_are_the_same_body(chunks: list[bytes], data: st.D
     assert outcome(ChunkedResponse, pieces) == (b"".join(chunks), "end")
 
 
-@given(st.lists(st.sampled_from([b"3", b"\r\n", b"abc", b"0", b"-1", b"1_0", b";x", b"\n", b"g"]), max_size=14))
+@given(
+    st.lists(
+        st.sampled_from([b"3", b"\r\n", b"abc", b"0", b"-1", b"1_0", b";x", b"\n", b"g"]),
+        max_size=14,
+    )
+)
 def test_any_garbage_ends_as_http_client_ends_it(pieces: list[bytes]) -> None:
     assert outcome(ChunkedResponse, [b"".join(pieces)]) == outcome(HTTPResponse, [b"".join(pieces)])
