@@ -62,8 +62,9 @@ class Response(ChunkedResponse):
     headers: HTTPMessage
     msg: HTTPMessage
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, sock: DeadlineSocket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)  # type: ignore[arg-type]
+        self._line = sock
         performing.channel.response = self
 
     def begin(self) -> None:
@@ -72,6 +73,9 @@ class Response(ChunkedResponse):
         while CONTINUE < self.status < 200 and self.status != SWITCHING:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
+        if self._line.ended:
+            # http.client takes the end of the connection for the end of the head.
+            raise ConnectionResetError("the connection ended in the head of the response")
         defects = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
         if any(isinstance(defect, defects) for defect in self.headers.defects):
             # http.client takes such a line for the end of the head, and the rest of it for the body.

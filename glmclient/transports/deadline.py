@@ -33,6 +33,7 @@ class DeadlineSocket:
         deadline: when, on ``clock``, a blocked call gives up; ``None`` is never.
         idle: seconds that one call may wait for its first byte; ``None`` is for ever.
         allowance: bytes that may be received until it is set anew; ``None`` is any number.
+        ended: the peer sends nothing more.
     """
 
     def __init__(self, sock: Any, clock: Callable[[], float]) -> None:
@@ -40,6 +41,7 @@ class DeadlineSocket:
         self.deadline: float | None = None
         self.idle: float | None = None
         self.allowance: int | None = None
+        self.ended: bool = False
         self._clock = clock
         self._readers = 0
         self._closed = False
@@ -82,12 +84,15 @@ class DeadlineSocket:
             TooMuch: the allowance is used up.
         """
         self._arm()
-        if self.allowance is None:
-            return int(self.sock.recv_into(buffer))
-        if self.allowance <= 0:
-            raise TooMuch("it does not end")
-        size = int(self.sock.recv_into(buffer[: self.allowance]))
-        self.allowance -= size
+        if self.allowance is not None:
+            if self.allowance <= 0:
+                raise TooMuch("it does not end")
+            buffer = buffer[: self.allowance]
+        size = int(self.sock.recv_into(buffer))
+        if not size:
+            self.ended = True
+        elif self.allowance is not None:
+            self.allowance -= size
         return size
 
     def sendall(self, data: Any, flags: int = 0) -> None:

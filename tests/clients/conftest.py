@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from typing import Any
 
@@ -9,6 +10,13 @@ import pytest
 
 from .certificates import Authority
 from .driver import Driver, drivers
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _old_objects() -> None:
+    """Leave what is there already out of every later collection, of which there is one a test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=drivers, ids=repr)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.clients.conftest import authority, driver, pytest_pyfunc_call
+from tests.clients.conftest import _old_objects, authority, driver, pytest_pyfunc_call
 
-__all__ = ["authority", "driver", "pytest_pyfunc_call"]
+__all__ = ["_old_objects", "authority", "driver", "pytest_pyfunc_call"]
