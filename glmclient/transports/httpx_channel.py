@@ -168,7 +168,10 @@ class HttpxChannel:
             line, response = self._line, self._response
             self._forget()
             await response.aclose()
-            await self._lines.give_back(self._key, line)
+            if response.headers.get("connection", "").lower() == "close":
+                await self._lines.discard(line)
+            else:
+                await self._lines.give_back(self._key, line)
         else:
             await self.aclose()
 

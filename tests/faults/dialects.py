@@ -28,6 +28,7 @@ class Dialect:
         refusal: a body of a 200 that is a refusal.
         options: of the client, beside its address.
         before: plays the requests before the stream's; tells whether the request was one of them.
+        unended: a body that ends in order may lack so many bytes of its last frame's own end.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Dialect:
     refusal: bytes
     options: dict[str, Any] = field(default_factory=dict)
     before: Callable[[Peer], bool] = lambda peer: False
+    unended: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -118,11 +120,13 @@ DIALECTS = [
         PLATFORM,
         b'{"error": {"code": "1214", "message": "bad parameter"}}',
         {"api_key": "id.0123456789abcdef"},
+        unended=2,
     ),
     Dialect(
         "openai",
         PLATFORM,
         b'{"error": {"message": "bad parameter", "code": 400}}',
         {"model": "glm-4.6"},
+        unended=2,
     ),
 ]
