@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 
 import hypothesis
 import pytest
+
+# What a shell starts in the background ignores interrupts, and so would every test of one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # In place of the entry point (see setup.cfg), so that coverage sees the plugin being imported.
 pytest_plugins = ["glmclient.testing.plugin"]

@@ -46,7 +46,8 @@ SECONDS = 20.0
 """Only keeps a broken test from hanging."""
 PATIENT = Timeout(connect=SECONDS, first_event=SECONDS, idle=SECONDS, total=2 * SECONDS)
 SHORT = 0.3
-NOT_HERE = "socks"
+NOT_HERE = ("socks", "chunks_that_are_not_http")
+"""aiohttp knows no SOCKS, and drops what came in one packet with a chunk that is none: how the bytes fell decides."""
 
 
 # -- the contract, once more ---------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def contract() -> Iterator[tuple[str, Callable[..., None]]]:
         for name, test in vars(module).items():
             if (
                 name.startswith("test_")
-                and NOT_HERE not in name
+                and not any(word in name for word in NOT_HERE)
                 and "client" in inspect.signature(test).parameters
             ):
                 yield name.replace("test_", f"test_{room}_", 1), test
