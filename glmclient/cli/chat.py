@@ -55,7 +55,7 @@ def chat(**given: Any) -> int:
             from .prompt import prompt
 
             ask = prompt(session)
-            look.note(
+            look.remark(
                 f"{choices.provider} at {client.provider.url}; /help lists the commands, Ctrl-D ends."
             )
             return session.run(ask)

@@ -66,3 +66,13 @@ def test_a_cassette_has_the_name_of_its_test(
     assert arguments(request.node, record=True) == {"record": path}
     path.touch()
     assert arguments(request.node, record=False) == {"replay": path}
+
+
+def test_the_fixture_replays_unless_it_is_told_to_record(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request.node, "path", tmp_path / "test_here.py")
+    path = tmp_path / "cassettes" / f"test_here.{request.node.name}.cassette"
+    path.parent.mkdir()
+    path.touch()
+    assert request.getfixturevalue("glm_cassette") == {"replay": path}
