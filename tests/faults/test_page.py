@@ -15,7 +15,11 @@ SCRIPT = ROOT / "scripts" / "write_fault_table.py"
 
 def test_the_page_is_up_to_date() -> None:
     run = subprocess.run(
-        [sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, str(SCRIPT), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert (run.returncode, run.stderr) == (0, "")
 
