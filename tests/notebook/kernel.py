@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from jupyter_client.manager import start_new_kernel
@@ -52,9 +53,13 @@ class Kernel:
         """Press the button."""
         self._manager.interrupt_kernel()
 
-    def next_message(self) -> dict[str, Any]:
-        """Return the next thing that the kernel tells every page."""
-        message: dict[str, Any] = self._client.get_iopub_msg(timeout=SECONDS)
+    def next_message(self, seconds: float = SECONDS) -> dict[str, Any]:
+        """Return the next thing that the kernel tells every page.
+
+        Raises:
+            Empty: it told nothing in that time.
+        """
+        message: dict[str, Any] = self._client.get_iopub_msg(timeout=seconds)
         return message
 
     def reply_to(self, request: str) -> dict[str, Any]:
@@ -84,6 +89,21 @@ class Cell:
         while not what():
             assert time.monotonic() < end, (self.outputs, self.text)
             self._take(self._kernel.next_message())
+
+    def interrupt(self) -> dict[str, Any]:
+        """Press the button, and return what the kernel answered at the end."""
+        self._kernel.interrupt()
+        presses = 1
+        while not self.idle:
+            try:
+                self._take(self._kernel.next_message(5))
+            except Empty:
+                # A signal that comes in the moment before the kernel goes to sleep in a read is seen when it wakes:
+                # who presses the button and sees nothing presses again.
+                assert presses < 5, (self.outputs, self.text)
+                self._kernel.interrupt()
+                presses += 1
+        return self.reply()
 
     def reply(self) -> dict[str, Any]:
         """Wait for the end, and return what the kernel answered."""

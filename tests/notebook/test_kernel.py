@@ -126,8 +126,7 @@ def test_the_interrupt_button_ends_the_answer_and_keeps_it(notebook: Notebook) -
     notebook.says(["Half", Wait(notebook.go_on)], "whole")
     cell = notebook.kernel.start("%glm --client client -o answer Hi")
     cell.wait_for(lambda: cell.shows("Half"))
-    notebook.kernel.interrupt()
-    reply = cell.reply()
+    reply = cell.interrupt()
     # An error to the kernel, so that cells below do not run; to the reader, one quiet line.
     assert (reply["status"], reply["ename"]) == ("error", "AnswerInterrupted")
     assert cell.error is not None
@@ -146,8 +145,7 @@ def test_the_interrupt_button_ends_an_awaited_answer(notebook: Notebook) -> None
     notebook.kernel.run("stream = asked.stream('Hi')")
     cell = notebook.kernel.start("await ashow(stream)")
     cell.wait_for(lambda: cell.shows("Half"))
-    notebook.kernel.interrupt()
-    assert cell.reply()["status"] == "error"
+    assert cell.interrupt()["status"] == "error"
     assert cell.plain == ["Half\n\nThe answer was ended here."]
     assert notebook.kernel.run("print(stream.text)").text == "Half\n"
 
