@@ -144,8 +144,7 @@ class AsyncStream(BaseStream):
             return
         try:
             if self._answered:
-                while await _advance(self._flow, self._channel) is not None:
-                    continue
+                await _advance(self._flow, self._channel)  # gives the connection back, and ends
                 self._ended = True
         finally:
             try:

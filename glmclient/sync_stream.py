@@ -151,8 +151,7 @@ class Stream(BaseStream):
             return
         try:
             if self._answered:
-                while _advance(self._flow, self._channel) is not None:
-                    continue
+                _advance(self._flow, self._channel)  # gives the connection back, and ends
                 self._ended = True
         finally:
             try:

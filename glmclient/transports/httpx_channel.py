@@ -62,6 +62,7 @@ class HttpxChannel:
         self._scope: anyio.CancelScope | None = None
         self._loop: EventLoop | None = None
         self._send: Send | None = None
+        self._limits: dict[str, float | None] = {}
         self._connecting = False
         self._reused = False
         self._cancelled = False
@@ -104,11 +105,12 @@ class HttpxChannel:
         return Head.of(response.status_code, response.headers.multi_items())
 
     def _extensions(self, step: Send) -> dict[str, Any]:
-        timeout = {"connect": step.connect, "read": step.idle, "write": step.idle, "pool": None}
         if self._key[1] is None and self._key[0].startswith("http:"):
-            return {"timeout": timeout}
-        # httpcore gives TLS the connect limit anew, and the words that are changed with a proxy the limit of a read.
-        return {"timeout": timeout, "trace": self._trace}
+            return {"timeout": _timeouts(step.connect, step.idle)}
+        # httpcore gives TLS the connect limit anew, and the words that are changed with a proxy the limit of a read:
+        # here one limit bounds all of it, and the idle time counts from when the request is sent.
+        self._limits = _timeouts(step.connect, None)
+        return {"timeout": self._limits, "trace": self._trace}
 
     async def _trace(self, event: str, info: Any) -> None:
         """Bound all of connecting by one limit; httpcore tells when it begins, and when the request goes out."""
@@ -122,6 +124,7 @@ class HttpxChannel:
             self._dialled = info["return_value"]
         elif event.endswith("request_headers.started") and info["request"].method != b"CONNECT":
             self._connecting = False
+            self._limits.update(_timeouts(step.connect, step.idle))
             scope.deadline = self._at(step.deadline)
 
     async def read(self, step: Read) -> bytes:
@@ -191,7 +194,7 @@ class HttpxChannel:
             finally:  # asyncio's own way to cancel a task heeds no shield, but it strikes only once
                 await self._lines.discard(line)
                 if dialled is not None:
-                    # httpcore forgets a socket whose TLS, or whose SOCKS greeting, is cancelled.
+                    # httpcore forgets a socket whose TLS, or whose SOCKS greeting, is cancelled or refused.
                     with contextlib.suppress(*GONE):
                         await dialled.aclose()
 
@@ -215,8 +218,6 @@ class HttpxChannel:
         self, deadline: float | None, function: Callable[..., Awaitable[T]], *args: Any
     ) -> T:
         self._check()
-        if self._loop is None:
-            self._loop = EventLoop.current()
         with anyio.CancelScope(deadline=self._at(deadline)) as scope:
             self._scope = scope
             try:
@@ -245,8 +246,6 @@ class HttpxChannel:
             kind = "tls"
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
-        elif kind == "timeout" and self._connecting:
-            kind = "connect_timeout"
         elif kind == "garbage" and _CUT.search(said):
             kind = "broken"
         elif kind == "garbage" and "buffer" in said:
@@ -283,6 +282,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _timeouts(connect: float | None, idle: float | None) -> dict[str, float | None]:
+    return {"connect": connect, "read": idle, "write": idle, "pool": None}
 
 
 class _Content(httpx.AsyncByteStream):

@@ -140,6 +140,8 @@ async def test_an_ended_stream_stays_ended(driver: Driver) -> None:
             await stream.aclose()
             stream.cancel()
             assert [event async for event in stream] == []
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
             assert stream.finish == HELLO_EVENTS[-1]
             assert repr(stream).endswith("ended, attempt 1>")
 

@@ -250,6 +250,34 @@ def test_waits_count_inside_the_total_limit() -> None:
     assert played.slept == [0.5]
 
 
+def test_a_stale_connection_is_no_attempt() -> None:
+    stale = TransportFailure("stale", "nothing came")
+    of = exchange()
+    played = turned(of, stale, OK, b"END\n")
+    assert (played.error, of.attempts, played.slept) == (None, 1, [])
+    assert [step.request for step in played.of(Send)] == [REQUEST, REQUEST]
+
+
+def test_a_connection_that_is_stale_twice_is_broken() -> None:
+    stale = TransportFailure("stale", "nothing came")
+    played = turned(exchange(retry=ONCE), stale, stale)
+    assert type(played.error) is APIConnectionError
+    assert "broke before any event: nothing came" in str(played.error)
+
+
+def test_a_wait_that_is_too_long_is_not_begun() -> None:
+    refusal = RateLimitError("busy", status_code=429, retryable=True, retry_after=3600.0)
+    of = exchange()
+
+    def attempt() -> Flow[None]:
+        yield from of.send(REQUEST)
+        raise refusal
+
+    played = play(of, of.turn(attempt), [OK])
+    assert played.error is refusal
+    assert (played.slept, of.attempts) == ([], 1)
+
+
 # -- time limits -------------------------------------------------------------------------------------------
 
 

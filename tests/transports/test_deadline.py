@@ -121,8 +121,9 @@ def test_a_reader_keeps_the_socket_open(line: Line) -> None:
     assert line.closed == 0
     line.far.send(b"abc\n")
     assert reader.readline() == b"abc\n"
+    raw = reader.raw
     reader.close()
-    reader.close()
+    raw.close()
     assert line.closed == 1
 
 
