@@ -5,9 +5,8 @@ The wire is described in ``docs/wire/gradio.md``; what users see of it in ``docs
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -16,7 +15,6 @@ from ..core.http import (
     Head,
     Request,
     checked_header_value,
-    dump_json,
     load_object,
     merged_headers,
 )
@@ -33,7 +31,8 @@ from ..errors import (
 )
 from ..messages import Messages, checked_messages
 from .base import Capabilities, Chat, Provider, check_options
-from .gradio_page import ChatFunction, Page
+from .gradio_call import Call, cookies_after
+from .gradio_page import Page
 from .gradio_question import Question, Service
 from .gradio_refusals import misanswer, refusal
 from .gradio_stream import SessionDecoder
@@ -44,38 +43,10 @@ _OPTIONS = ("continuation", "fn_index", "include_status", "include_unknown", "tr
 _OUTDATED = frozenset({404, 422, 500})
 """What a join gets whose prefix, fields or fn_index the service does not have (§2)."""
 
-_COOKIE = re.compile(
-    r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e\"]*)"
-)
-_GONE = re.compile(r";\s*max-age\s*=\s*(?:0+|-\d+)\s*(?:;|$)", re.IGNORECASE)
+_NO_STREAMS = ("application/json", "application/xhtml+xml", "text/html")
+"""What calls itself so is none; a proxy may have lost the right name, so any other is left to the first message."""
+
 _SHOWN = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A question on its way to one function of one page."""
-
-    page: Page
-    function: ChatFunction
-    question: Question = field(repr=False)
-    history: list[Any] = field(repr=False)
-    session: str
-
-    def join(self) -> bytes:
-        data = list(self.function.values)
-        data[self.function.prompt] = self.question.prompt
-        data[self.function.history] = self.history
-        if self.question.system is not None:
-            data[self.function.system] = self.question.system
-        return dump_json(
-            {
-                "data": data,
-                "event_data": None,
-                "fn_index": self.function.index,
-                "trigger_id": self.function.trigger,
-                "session_hash": self.session,
-            }
-        )
 
 
 class Gradio(Provider):
@@ -176,7 +147,7 @@ class Gradio(Provider):
             # Some versions say with a 200 that a login is needed (§1).
             raise refusal(replace(head, status=401), b"", exchange.now(), "/config")
         try:
-            page = Page.parse(config, _cookies(head, {}))
+            page = Page.parse(config, cookies_after(head, {}))
         except ProtocolError as error:
             error.frame = body[:_SHOWN].decode("utf-8", "replace")
             raise
@@ -213,7 +184,7 @@ class Gradio(Provider):
             raise
         return True
 
-    def _call(self, page: Page, chat: Chat) -> _Call:
+    def _call(self, page: Page, chat: Chat) -> Call:
         fn_index, trigger_id = chat.options.get("fn_index"), chat.options.get("trigger_id")
         function = page.function(
             self.function,
@@ -222,7 +193,7 @@ class Gradio(Provider):
         )
         question: Question = chat.options["question"]
         # A new session for each turn: an old one may still have events of its own under way (§6).
-        return _Call(
+        return Call(
             page,
             function,
             question,
@@ -230,7 +201,7 @@ class Gradio(Provider):
             self.identity.session_hash(),
         )
 
-    def _join(self, call: _Call, exchange: Exchange) -> Flow[tuple[_Call, str]]:
+    def _join(self, call: Call, exchange: Exchange) -> Flow[tuple[Call, str]]:
         path = f"{call.page.prefix}/queue/join"
         head = yield from exchange.send(self._request("POST", path, call.page.cookies, call.join()))
         body = yield from self._object(head, exchange, path)
@@ -238,7 +209,7 @@ class Gradio(Provider):
         event_id = answer.get("event_id") if answer is not None else None
         if not isinstance(event_id, str):
             raise misanswer(head, body, exchange.now(), path)
-        cookies = _cookies(head, call.page.cookies)
+        cookies = cookies_after(head, call.page.cookies)
         if cookies != call.page.cookies:
             page = replace(call.page, cookies=cookies)
             if self._page is call.page:
@@ -246,7 +217,7 @@ class Gradio(Provider):
             call = replace(call, page=page)
         return call, event_id
 
-    def _read(self, call: _Call, decoder: SessionDecoder, exchange: Exchange) -> Flow[None]:
+    def _read(self, call: Call, decoder: SessionDecoder, exchange: Exchange) -> Flow[None]:
         path = f"{call.page.prefix}/queue/data"
         request = self._request(
             "GET",
@@ -255,7 +226,7 @@ class Gradio(Provider):
             accept="text/event-stream",
         )
         head = yield from exchange.send(request)
-        if head.status != 200 or head.content_type != "text/event-stream":
+        if head.status != 200 or head.content_type in _NO_STREAMS:
             body = yield from exchange.refused(head)
             raise (refusal if head.status != 200 else misanswer)(head, body, exchange.now(), path)
         yield from exchange.stream(head, decoder)
@@ -281,9 +252,7 @@ class Gradio(Provider):
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    def _decoder(
-        self, call: _Call, event_id: str, chat: Chat, exchange: Exchange
-    ) -> SessionDecoder:
+    def _decoder(self, call: Call, event_id: str, chat: Chat, exchange: Exchange) -> SessionDecoder:
         return SessionDecoder(
             event_id=event_id,
             answer=call.function.answer,
@@ -295,14 +264,9 @@ class Gradio(Provider):
             limits=exchange.limits,
         )
 
-    def _cancel(self, call: _Call, event_id: str) -> Request:
-        cancelled = {
-            "session_hash": call.session,
-            "fn_index": call.function.index,
-            "event_id": event_id,
-        }
+    def _cancel(self, call: Call, event_id: str) -> Request:
         path = f"{call.page.prefix}/cancel"
-        return self._request("POST", path, call.page.cookies, dump_json(cancelled))
+        return self._request("POST", path, call.page.cookies, call.cancel(event_id))
 
     def _request(
         self,
@@ -330,21 +294,3 @@ def _checked_index(value: Any, what: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise ConfigurationError(f"{what} must be a whole number, 0 or more, not {value!r}.")
     return value
-
-
-def _cookies(head: Head, known: Mapping[str, str]) -> dict[str, str]:
-    """Return the cookies to send from now on.
-
-    Names and values alone matter: they go back to the origin that set them, for as long as the page is kept
-    (RFC 6265 §4.1.1 for what a cookie may hold).
-    """
-    cookies = dict(known)
-    for told in head.cookies:
-        pair, _, attributes = told.partition(";")
-        found = _COOKIE.fullmatch(pair.strip())
-        if not found:
-            continue
-        cookies.pop(found[1], None)
-        if not _GONE.search(f";{attributes}"):
-            cookies[found[1]] = found[2]
-    return cookies

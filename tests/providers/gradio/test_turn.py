@@ -28,9 +28,7 @@ from glmclient.errors import (
 from glmclient.events import Finish, Notice, QueueStatus, TextDelta, Unknown
 
 from .scripted import (
-    HTML,
     JOINED,
-    SSE,
     URL,
     Said,
     answer,
@@ -531,10 +529,14 @@ def test_a_stream_of_another_type_of_page_is_not_shown_as_an_answer() -> None:
     )
 
 
-def test_a_misnamed_stream_is_not_read() -> None:
-    played = play(gradio(), [PAGE, JOINED, Said([b"data: {}\n\n"], 200, "text/plain")])
-    assert type(played.error) is ProtocolError
-    assert SSE.startswith("text/event-stream") and HTML.startswith("text/html")
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/octet-stream"])
+def test_a_stream_whose_name_was_lost_is_read(kind: str) -> None:
+    played = play(gradio(), [PAGE, JOINED, Said(answer("a").body, 200, kind)])
+    assert played.error is None and played.text == "a"
+    odd = play(gradio(), [PAGE, JOINED, Said([b"data: {}\n\n"], 200, kind)])
+    assert type(odd.error) is ProtocolError
+    none = play(gradio(), [PAGE, JOINED, Said([b"hello"], 200, kind)])
+    assert type(none.error) is APIConnectionError
 
 
 def test_older_full_values_and_newer_edits() -> None:
