@@ -254,7 +254,7 @@ class FaultServer:
                 self.connections += 1
                 self._open.add(peer)
             thread = threading.Thread(target=self._serve, args=(peer,), name="fault-play")
-            self._threads.append(thread)
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
             thread.start()
 
     def _serve(self, peer: Peer) -> None:
