@@ -71,3 +71,12 @@ def _clean_environment() -> Iterator[None]:
         for name in [name for name in os.environ if _STRAY.fullmatch(name)]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as long as it takes for the end of a body, where a test counts the connections that are used again.
+
+    The client itself waits a fraction of a second, which a busy machine may need to send the last chunk.
+    """
+    monkeypatch.setattr("glmclient.core.exchange.DRAIN_SECONDS", 10.0)

@@ -37,6 +37,7 @@ FRAMINGS: dict[str, tuple[bytes, Callable[[list[bytes]], bytes]]] = {
 }
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("framing", FRAMINGS)
 async def test_a_framing_that_is_sent_at_once(driver: Driver, framing: str) -> None:
     first, framed = FRAMINGS[framing]
@@ -67,6 +68,7 @@ async def test_a_framing_that_is_sent_byte_by_byte(driver: Driver, framing: str)
             assert [event async for event in client.stream("Hello")] == HELLO_EVENTS
 
 
+@pytest.mark.usefixtures("patient")
 async def test_chunks_that_are_cut_anywhere(driver: Driver) -> None:
     """A chunk ends in a line, in a character, in the line end between two frames; and so does a segment."""
     sizes = [*range(1, 40), 64, 100, 200]
@@ -149,6 +151,7 @@ async def test_an_event_is_handed_over_as_soon_as_its_bytes_are_here(
             assert events == HELLO_EVENTS
 
 
+@pytest.mark.usefixtures("patient")
 async def test_interim_heads_are_passed_over(driver: Driver) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 P\r\n\r\n"
 

@@ -160,6 +160,7 @@ async def test_closing_the_client_closes_its_streams(driver: Driver) -> None:
             assert (await client.chat("Hello")).text == HELLO_TEXT
 
 
+@pytest.mark.usefixtures("patient")
 async def test_leaving_at_the_finish_keeps_the_connection(driver: Driver) -> None:
     """The answer is whole: what is left of the body is read, and the connection serves again."""
     with FaultServer(hello) as server:

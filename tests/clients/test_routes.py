@@ -133,6 +133,7 @@ async def test_a_web_proxy_forwards_http(driver: Driver) -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
 async def test_a_web_proxy_tunnels_https(
     driver: Driver, authority: Authority, secure: bool

@@ -28,6 +28,7 @@ def echo(peer: Peer) -> None:
     peer.stream(*snapshots(said[:2], said[:5], said))
 
 
+@pytest.mark.usefixtures("patient")
 def test_one_client_under_many_threads() -> None:
     wrong: list[Any] = []
     barrier = threading.Barrier(THREADS)
@@ -136,6 +137,7 @@ def test_the_text_can_be_watched_from_another_thread() -> None:
         assert all(whole.startswith(text) for text in set(seen))
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "kinds", [("asyncio", "asyncio"), ("trio", "trio"), ("asyncio", "trio", "asyncio")]
 )
@@ -224,6 +226,7 @@ FORKING = """
 """
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_client_is_used_on_both_sides_of_a_fork() -> None:
     gone_on = threading.Event()
 

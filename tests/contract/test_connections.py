@@ -54,6 +54,7 @@ def test_streams_one_after_the_other_use_one_connection(
     assert (len(server.requests), server.connections) == (30, 1)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_same_through_loops(client: Flavour, serve: Serve) -> None:
     server = serve(stream(*PLATFORM_HI))
     asking = client("zai", api_key="k", base_url=server.url)
@@ -79,6 +80,7 @@ def test_a_connection_that_the_server_closed_meanwhile(client: Flavour, serve: S
     assert asking.chat().text == "hi"
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_stream_that_was_left_is_not_used_again(client: Flavour, serve: Serve) -> None:
     def endless(answering: Answering) -> None:
         answering.head()
@@ -230,6 +232,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_client_is_used_after_a_fork(serve: Serve) -> None:
     server = serve(stream(*HI))
@@ -488,6 +491,7 @@ def bundle(authority: trustme.CA, folder: Any) -> str:
     return str(path)
 
 
+@pytest.mark.usefixtures("patient")
 def test_https(client: Flavour, secure: Serve, authority: trustme.CA, tmp_path: Any) -> None:
     server = secure(stream(*snapshots("你好👋")))
     asking = client(base_url=server.url, verify=bundle(authority, tmp_path))

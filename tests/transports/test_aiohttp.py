@@ -296,6 +296,7 @@ def test_leaving_the_loop_early_closes_the_connection() -> None:
     run(body)
 
 
+@pytest.mark.usefixtures("patient")
 def test_thirty_streams_use_one_connection_and_send_what_httpx_sends() -> None:
     async def body() -> None:
         with FaultServer(lambda peer: peer.stream(*HELLO, fields=("Set-Cookie: a=b",))) as server:
