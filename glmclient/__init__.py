@@ -172,7 +172,9 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a checker that saw it would take every misspelt name for an object
+if TYPE_CHECKING:
+    pass  # a checker that saw `__getattr__` would take every misspelt name for an object
+else:
 
     def __getattr__(name: str) -> object:
         module = _HOME_OF.get(name) or _HOOKS.get(name)

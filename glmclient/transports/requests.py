@@ -189,8 +189,6 @@ class RequestsChannel:
         try:
             while self._reply is not None and not self._exhausted and size < step.max_bytes:
                 size += len(self.read(Read(deadline)))
-                if self.route.clock() >= deadline:
-                    break
         except TransportFailure:
             self.close()  # the answer is whole; a connection that breaks after it is merely not used again
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+import glmclient
 from glmclient.cli.application import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,18 @@ def test_every_command_is_on_the_page() -> None:
     page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f"\n### glmclient {name}\n" in page
+
+
+def test_the_module_runs_only_when_it_is_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["glmclient", "--version"])
+    runpy.run_module("glmclient.__main__")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("glmclient", run_name="__main__")
+    assert ended.value.code == 0
+    assert glmclient.__version__ in capsys.readouterr().out
 
 
 def test_help_is_the_same_as_a_module() -> None:

@@ -46,6 +46,15 @@ def test_every_row_is_the_same_on_the_plain_path(row: Row) -> None:
         assert decoded(chunks, plain_decoder(**row.options)) == (row.events, None, True)
 
 
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+def test_a_repeat_without_text_is_no_event(field: str) -> None:
+    kind = TextDelta if field == "content" else ReasoningDelta
+    chunks = [frames(*(chunk({field: text}) for text in ("a", "", "b", "", "")))]
+    events = decoded(chunks)[0]
+    assert [event for event in events if isinstance(event, kind)] == [kind("a"), kind("b")]
+    assert_same(chunks)
+
+
 texts = st.text(max_size=4) | st.sampled_from(
     [
         "",
