@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -57,10 +57,12 @@ def test_the_module_runs_only_when_it_is_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["glmclient", "--version"])
-    runpy.run_module("glmclient.__main__")
+    path = importlib.import_module("glmclient.__main__").__file__
     assert capsys.readouterr().out == ""
+    assert path is not None
+    code = compile(Path(path).read_text(encoding="utf-8"), path, "exec")
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("glmclient", run_name="__main__")
+        exec(code, {"__name__": "__main__", "__package__": "glmclient"})
     assert ended.value.code == 0
     assert glmclient.__version__ in capsys.readouterr().out
 
