@@ -181,6 +181,10 @@ class AsyncStream(BaseStream):
     def _abandon(self) -> None:
         """Leave from where nothing can be awaited: a loop that was left."""
         if not self._closed and not self._busy.locked():
+            # What is read from now on is told so at once, and not only when the connection is closed.
+            self._ended = self._ended or self._answered
+            self._left = True
+            self._drop_unread()
             self._channel.spawn(self.aclose)
 
     def __del__(self) -> None:

@@ -44,6 +44,8 @@ class BaseStream:
         self._opened = False
         self._ended = False
         self._closed = False
+        self._left = False
+        """The loop over it was left; where closing has to be awaited, it is closed only soon."""
         self._cancelled = False
         self._iterating = False
         self._owner = os.getpid()
@@ -116,7 +118,7 @@ class BaseStream:
         if not self._busy.acquire(False):
             self._check_readable()
             raise StreamMisuse("two readers at once: read a stream from one place, or ask twice.")
-        if self._cancelled or self._closed or self._error is not None:
+        if self._cancelled or self._closed or self._left or self._error is not None:
             try:
                 self._check_readable()
             except GLMError:
@@ -131,7 +133,7 @@ class BaseStream:
             self._note_cancel()
         if self._error is not None:
             raise self._error.with_traceback(None)
-        if self._closed and not self._ended:
+        if (self._closed or self._left) and not self._ended:
             raise self._exchange.completed(
                 StreamMisuse(
                     "read after close: this stream was closed before its end; what came is on `.text`."
@@ -146,7 +148,7 @@ class BaseStream:
     def _note_cancel(self) -> None:
         """Let reading go on with `StreamCancelled`, unless the stream had ended in another way."""
         self._drop_unread()
-        if self._error is None and not self._closed and not self._ended:
+        if self._error is None and not (self._closed or self._left or self._ended):
             if self._exchange.transcript.finish is not None:
                 self._ended = True
             else:
@@ -184,7 +186,7 @@ class BaseStream:
         states = {
             "ended": self._ended,
             "failed": self._error is not None,
-            "closed": self._closed,
+            "closed": self._closed or self._left,
             "open": self._opened,
             "not opened": True,
         }

@@ -7,7 +7,10 @@ system likes, and can be woken from neither.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import queue
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -64,10 +67,13 @@ def dial(
         try:
             for option in options:
                 sock.setsockopt(*option)
-            announce(partial(wake, sock))
             seconds = left()
-            sock.settimeout(None if seconds is None else seconds / (len(addresses) - place))
-            sock.connect(address)
+            _connect(
+                sock,
+                address,
+                None if seconds is None else seconds / (len(addresses) - place),
+                announce,
+            )
         except OSError as error:
             sock.close()
             last = error
@@ -78,6 +84,27 @@ def dial(
             return sock
     assert last is not None  # a name without an address was told above
     raise last
+
+
+def _connect(
+    sock: socket.socket,
+    address: Address,
+    seconds: float | None,
+    announce: Callable[[Alarm], None],
+) -> None:
+    sock.setblocking(False)
+    error = sock.connect_ex(address)
+    # Only now: what is shut down before it connects is not woken, and hangs or seems to be connected.
+    announce(partial(wake, sock))
+    if error in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_WRITE)
+            if not selector.select(seconds):
+                raise TimeoutError("the connection was not made in time")
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+    sock.settimeout(seconds)
 
 
 def _left(until: float | None, clock: Callable[[], float]) -> float | None:

@@ -178,6 +178,13 @@ class Driver:
             for _ in range(10):
                 await anyio.lowlevel.checkpoint()
 
+    async def until_closed(self, stream: Any) -> None:
+        """Wait for the task that closes a stream whose loop was left."""
+        if not self.is_sync:
+            with anyio.fail_after(SECONDS):
+                while not stream._closed:
+                    await anyio.lowlevel.checkpoint()
+
 
 @contextlib.asynccontextmanager
 async def raising_the_first() -> AsyncIterator[None]:

@@ -166,10 +166,13 @@ async def test_leaving_at_the_finish_keeps_the_connection(driver: Driver) -> Non
     with FaultServer(hello) as server:
         async with driver.client(base_url=server.url) as client:
             for _ in range(3):
-                async for event in client.stream("Hello"):
+                stream = client.stream("Hello")
+                async for event in stream:
                     if isinstance(event, Finish):
                         break
-                await driver.pause()
+                with pytest.raises(StopAsyncIteration):
+                    await anext(stream)
+                await driver.until_closed(stream)
             async with client.stream("Hello") as stream:
                 async for event in stream:
                     if isinstance(event, Finish):

@@ -180,9 +180,14 @@ async def test_a_stream_that_was_left_is_closed(driver: Driver) -> None:
             async for event in stream:
                 assert event == TextDelta("你好")
                 break
-            await driver.pause()
             assert stream.text == "你好"
             assert stream.finish is None
+            assert repr(stream).endswith("Stream closed, attempt 1>")
+            for _ in range(2):  # at once, and when it has been closed
+                with pytest.raises(StreamMisuse, match="read after close") as caught:
+                    await anext(stream)
+                await driver.until_closed(stream)
+            stream.cancel()
             with pytest.raises(StreamMisuse, match="read after close") as caught:
                 await anext(stream)
             assert caught.value.partial.text == "你好"

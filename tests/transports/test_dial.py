@@ -116,10 +116,15 @@ def test_connecting_can_be_broken_off() -> None:
         thread.join()
 
 
+def test_what_is_cancelled_already_does_not_connect() -> None:
+    with idle_port() as port, pytest.raises(ConnectionResetError):
+        dialled("127.0.0.1", port, None, announce=lambda alarm: alarm())
+
+
 def wait_for(alarms: list[Alarm]) -> list[Alarm]:
     while not alarms:
         time.sleep(0)
-    # Woken before it blocks or after: either way the connection is broken off.
+    # Woken before it waits or after: either way the connection is broken off.
     return alarms
 
 
