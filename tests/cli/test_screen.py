@@ -52,6 +52,17 @@ def test_what_does_not_change_is_not_written() -> None:
     assert terminal.getvalue() == "a\nb\r\x1b[Jc"
 
 
+def test_lines_can_be_fewer() -> None:
+    terminal = Emulator()
+    screen = screen_of(terminal)
+    screen.show(["a", "b", "c"])
+    screen.show(["a", "b"])
+    screen.show(["a", "bc"])
+    assert terminal.shown == ["a", "bc"]
+    screen.show([])
+    assert terminal.shown == Emulator().shown
+
+
 def test_what_was_scrolled_out_stays_as_it_was() -> None:
     terminal = Emulator(columns=20, lines=4)
     screen = screen_of(terminal)

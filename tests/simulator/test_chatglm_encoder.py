@@ -392,6 +392,12 @@ def test_a_page_cannot_come_in_the_middle(refusal: Refusal) -> None:
         encode([TextDelta("a"), refusal])
 
 
+@pytest.mark.parametrize("replace", [TextReplace, ReasoningReplace])
+def test_a_rewrite_of_nothing_is_the_first_of_its_kind(replace: Any) -> None:
+    grown = {TextReplace: TextDelta, ReasoningReplace: ReasoningDelta}[replace]
+    assert decoded(frames([replace(0, "雪"), Finish("stop")]))[:-1] == [grown("雪")]
+
+
 # -- what the service cannot say ---------------------------------------------------------------------------
 
 

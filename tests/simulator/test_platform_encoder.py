@@ -132,6 +132,14 @@ def test_whole_calls_and_whole_answers_say_the_same(flavour: Flavour, events: li
     assert got.finish == finish
 
 
+@each_flavour
+def test_the_requests_own_id_is_in_every_chunk(flavour: Flavour) -> None:
+    script = [TextDelta("T"), Finish("stop", request_id="mine")]
+    chunks = objects(script, flavour)
+    assert {chunk["request_id"] for chunk in chunks if chunk["choices"]} == {"mine"}
+    assert decoded([wire(script, flavour)])[0][-1].request_id == "mine"  # type: ignore[union-attr]
+
+
 def test_the_platforms_own_habits() -> None:
     chunks = objects([ReasoningDelta("R"), TextDelta("T"), Finish("stop", Usage(1, 2, 3))], "glm")
     assert all("object" not in chunk for chunk in chunks)

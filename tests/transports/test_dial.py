@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -154,6 +155,21 @@ def test_when_no_address_answers_the_last_error_is_told(monkeypatch: pytest.Monk
     )
     with pytest.raises(ConnectionRefusedError):
         dialled("many.invalid", 80)
+
+
+def test_what_cannot_be_reached_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that has no route knows without asking the network."""
+
+    def unreachable(self: socket.socket, address: Any) -> int:
+        return errno.ENETUNREACH
+
+    class Unreachable(socket.socket):
+        connect_ex = unreachable
+
+    monkeypatch.setattr(dialling.socket, "socket", Unreachable)
+    with pytest.raises(OSError, match=r".") as caught:
+        dialled("127.0.0.1", 9)
+    assert caught.value.errno == errno.ENETUNREACH
 
 
 def test_an_interrupt_leaves_no_socket_behind() -> None:

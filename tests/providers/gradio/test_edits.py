@@ -22,10 +22,12 @@ VALUES = st.recursive(
 
 def differ(old: Any, new: Any, path: tuple[Any, ...] = ()) -> list[list[Any]]:
     """A reference: the edits that a server would send, by the rules of the wire page (§4)."""
-    if type(old) is type(new) and old == new:
-        return []
     if type(old) is not type(new):
         return [["replace", list(path), new]]
+    if (
+        not isinstance(new, (list, dict)) and old == new
+    ):  # [False] == [0], but they are not the same
+        return []
     if isinstance(new, str):
         if new.startswith(old):
             return [["append", list(path), new[len(old) :]]]

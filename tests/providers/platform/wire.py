@@ -148,6 +148,7 @@ PLATFORM = [
                 }
             ),
             calls({"index": 0, "function": {"arguments": '{"loc'}}),
+            calls({"index": 0, "function": {"arguments": ""}}),  # nothing new
             calls({"index": 0, "function": {"arguments": 'ation":"Florence"'}}),
             calls({"index": 0, "function": {"arguments": "}"}}, reason="tool_calls"),
         ),
