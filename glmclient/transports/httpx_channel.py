@@ -18,6 +18,7 @@ from ..core.http import Head, origin
 from ..errors import TransportFailure
 from .base import Route, proxy_failure, scrubbed
 from .event_loop import EventLoop, shut_down
+from .joined_events import join_events
 from .lines import Key, Lines
 
 __all__ = ["GONE", "HttpxChannel"]
@@ -96,6 +97,7 @@ class HttpxChannel:
             await self.aclose()
             raise failure from None
         self._response, self._dialled = response, None
+        join_events(response)
         self._chunks = aiter(response.stream)
         self._lines.hold(self._line, self._chunks)
         stream = response.extensions.get("network_stream")
