@@ -32,13 +32,23 @@ DOORS = {
     "requests": {"transports/requests.py"},
     "urllib3": {"transports/requests.py", "transports/connections.py"},
     "httpx": {"transports/httpx.py", "transports/httpx_channel.py", "transports/aiohttp.py"},
-    "httpcore": {"transports/httpx.py"},
+    "h11": {"transports/joined_events.py"},
     "aiohttp": {"transports/aiohttp.py"},
     "httpx_aiohttp": {"transports/aiohttp.py"},
 }
 # What `import glmclient` must leave alone.
 LAZY = {
-    *("aiohttp", "anyio", "asyncio", "click", "httpx", "IPython", "msgspec", "prompt_toolkit"),
+    *(
+        "aiohttp",
+        "anyio",
+        "asyncio",
+        "click",
+        "h11",
+        "httpx",
+        "IPython",
+        "msgspec",
+        "prompt_toolkit",
+    ),
     *("pydantic", "requests", "rich", "ssl", "trio", "urllib3"),
 }
 

@@ -97,7 +97,7 @@ class HttpxChannel:
             await self.aclose()
             raise failure from None
         self._response, self._dialled = response, None
-        join_events(response)
+        join_events(response.stream)
         self._chunks = aiter(response.stream)
         self._lines.hold(self._line, self._chunks)
         stream = response.extensions.get("network_stream")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import h11
-import httpx
 
 __all__ = ["JoinedEvents", "join_events"]
 
@@ -66,12 +65,12 @@ class JoinedEvents:
         return getattr(self._parser, name)
 
 
-def join_events(response: httpx.Response) -> bool:
-    """Let the body of ``response`` be read in as few pieces as it came; tell whether that could be done.
+def join_events(stream: object) -> bool:
+    """Let the stream of an httpx response be read in as few pieces as it came; tell whether that could be done.
 
     Where httpx is not what it was, or something stands in for it, nothing changes but the speed.
     """
-    connection: Any = response.stream
+    connection: Any = stream
     for name in _WAY:
         connection = getattr(connection, name, None)
     parser = getattr(connection, _PARSER, None)

@@ -9,6 +9,7 @@ import stat
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ from glmclient import (
     Timeout,
 )
 from glmclient.cassette.entries import Cassette, parsed
+from glmclient.cassette.recorder import Tape
+from glmclient.core.http import Head, Request
+from glmclient.core.steps import Send
 from glmclient.simulator import (
     Cut,
     LoopbackServer,
@@ -427,6 +431,17 @@ def test_compressed_bytes_that_mean_nothing_yet_are_no_chunk(
     (exchange,) = read(tape).exchanges
     assert [h.kind for h in exchange.happenings] == ["head", "chunk", "released"]
     assert client("openai", replay=tape, model="m").chat("Hi").text == "Hi"
+
+
+def test_a_read_of_compressed_bytes_that_mean_nothing_yet() -> None:
+    step = Send(Request("GET", "https://service.example/"), None, None, None, 1)
+    tape = Tape(SimpleNamespace(clock=lambda: 1.0), step, 0.0)  # type: ignore[arg-type]
+    tape.head(Head(200, {"content-encoding": "gzip"}))
+    packed = gzip.compress(b"Hi")
+    tape.chunk(packed[:5])
+    assert [h.kind for h in tape.happenings] == ["head"]
+    tape.chunk(packed[5:])
+    assert [h.chunk for h in tape.happenings[1:]] == [b"Hi"]
 
 
 # -- files and arguments ---------------------------------------------------------------------------

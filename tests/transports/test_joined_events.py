@@ -90,7 +90,7 @@ def test_an_end_that_was_not_told_is_none() -> None:
 def test_httpx_is_as_it_is_taken_to_be(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its parser is reached through names that are not public: this fails when they are gone."""
     joined: list[bool] = []
-    monkeypatch.setattr(httpx_channel, "join_events", lambda r: joined.append(join_events(r)))
+    monkeypatch.setattr(httpx_channel, "join_events", lambda s: joined.append(join_events(s)))
 
     async def ask(url: str) -> None:
         async with AsyncClient(base_url=url, trust_env=False) as client:
@@ -122,4 +122,4 @@ def test_leaving_what_is_here_as_a_whole(backend: str) -> None:
 
 
 def test_a_stand_in_is_left_alone() -> None:
-    assert not join_events(httpx.Response(200, content=b"data"))
+    assert not join_events(httpx.Response(200, content=b"data").stream)
