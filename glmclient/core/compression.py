@@ -6,10 +6,11 @@ It is done here and not in the HTTP libraries so that both clients do it the sam
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import Protocol
 
-from ..errors import LimitExceeded, ProtocolError
+from ..errors import GLMError, LimitExceeded, ProtocolError
 from .limits import Limits
 
 __all__ = ["ACCEPT_ENCODING", "ContentDecoder", "content_decoder"]
@@ -26,12 +27,15 @@ _GZIP_MAGIC = b"\x1f\x8b"
 class ContentDecoder(Protocol):
     """Bytes as they were sent in, bytes as they were meant out."""
 
+    failure: GLMError | None
+    """What ended the decoding: what the last `feed` returned came before it."""
+
     def feed(self, data: bytes) -> bytes:
         """Return everything that ``data`` completes.
 
         Raises:
-            ProtocolError: the data is corrupt.
-            LimitExceeded: it becomes too large.
+            ProtocolError: the data is corrupt, and nothing came before that.
+            LimitExceeded: it becomes too large, likewise.
         """
 
     def finish(self) -> None:
@@ -70,6 +74,8 @@ def content_decoder(
 
 
 class _Identity:
+    failure: GLMError | None = None
+
     def feed(self, data: bytes) -> bytes:
         return data
 
@@ -88,6 +94,7 @@ class _Inflater:
         self._coding = coding
         self._max_ratio = max_ratio
         self._floor = floor
+        self.failure: GLMError | None = None
         self._received = 0
         self._produced = 0
         self._stream: zlib._Decompress | None = None
@@ -96,16 +103,28 @@ class _Inflater:
         self._ended = False
 
     def feed(self, data: bytes) -> bytes:
+        if self.failure is not None:
+            raise self.failure
         pieces: list[bytes] = []
+        try:
+            self._feed(data, pieces)
+        except GLMError as error:
+            self.failure = error
+            if not any(pieces):
+                raise
+        return b"".join(pieces)
+
+    def _feed(self, data: bytes, pieces: list[bytes]) -> None:
         # In steps, because zlib copies what is left over at the end of each member: many small
         # members in one large chunk would cost the square of it.
         for start in range(0, len(data), _STEP):
             step = data[start : start + _STEP]
             self._received += len(step)
             self._decode(step, pieces)
-        return b"".join(pieces)
 
     def finish(self) -> None:
+        if self.failure is not None:
+            raise self.failure
         if self._stream is not None or (self._head and not self._members):
             raise ProtocolError(
                 f"the {self._coding} data of the answer ended in the middle, "
@@ -121,7 +140,7 @@ class _Inflater:
                     return
                 self._stream = self._opened(data)
                 continue
-            pieces.append(self._inflate(self._stream, data))
+            self._inflate(self._stream, data, pieces)
             if not self._stream.eof:
                 return
             data = self._stream.unused_data
@@ -140,18 +159,22 @@ class _Inflater:
         self._ended = True
         return None
 
-    def _inflate(self, stream: zlib._Decompress, data: bytes) -> bytes:
-        """Decompress ``data``, but never more than one byte beyond the bound."""
+    def _inflate(self, stream: zlib._Decompress, data: bytes, pieces: list[bytes]) -> None:
+        """Decompress ``data`` up to the bound, or to where it is corrupt."""
         maximum = max(self._max_ratio * self._received, self._floor)
+        left = maximum - self._produced
+        before = stream.copy()
         try:
-            piece = stream.decompress(data, maximum + 1 - self._produced)
+            piece = stream.decompress(data, left + 1)
         except zlib.error as error:
+            pieces.append(_until_corrupt(before, data)[:left])
             raise ProtocolError(
                 f"the {self._coding} data of the answer is corrupt ({error}). Try again; "
                 "if it stays so, check any proxy in between."
             ) from None
         self._produced += len(piece)
-        if self._produced > maximum:
+        pieces.append(piece[:left])
+        if len(piece) > left:
             raise LimitExceeded(
                 f"{self._received} compressed bytes became more than {maximum} bytes. "
                 "Raise Limits.decompressed_ratio if the service is right.",
@@ -159,4 +182,13 @@ class _Inflater:
                 maximum=maximum,
                 actual=self._produced,
             )
-        return piece
+
+
+def _until_corrupt(stream: zlib._Decompress, data: bytes) -> bytes:
+    """Return what comes before the fault in ``data``, which zlib keeps to itself if it meets both in one call."""
+    pieces: list[bytes] = []
+    with contextlib.suppress(zlib.error):
+        for place in range(len(data)):
+            piece = stream.decompress(data[place : place + 1])
+            pieces.append(piece)
+    return b"".join(pieces)

@@ -150,6 +150,8 @@ class Exchange:
         while size <= bound and (chunk := (yield self._read())):
             pieces.append(decoder.feed(chunk))
             size += len(pieces[-1])
+            if decoder.failure is not None:
+                raise decoder.failure
         if size <= bound:
             decoder.finish()
         elif strict:
@@ -196,6 +198,8 @@ class Exchange:
                 if chunk:
                     self.received += len(chunk)
                     decoder.feed(content.feed(chunk), batch)
+                    if content.failure is not None and not decoder.done:
+                        raise content.failure
                 else:
                     decoder.end(batch)
             except GLMError as error:

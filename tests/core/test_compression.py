@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmclient.core.compression import ACCEPT_ENCODING, ContentDecoder, content_decoder
-from glmclient.errors import LimitExceeded, ProtocolError
+from glmclient.errors import GLMError, LimitExceeded, ProtocolError
 
 from .wire import cut_at, every_cut
 
@@ -43,9 +43,24 @@ compressors = pytest.mark.parametrize(
 
 
 def decoded(decoder: ContentDecoder, chunks: list[bytes]) -> bytes:
-    data = b"".join([decoder.feed(chunk) for chunk in chunks])
-    decoder.finish()
+    data, failure = outcome(decoder, chunks)
+    if failure is not None:
+        raise failure
     return data
+
+
+def outcome(decoder: ContentDecoder, chunks: list[bytes]) -> tuple[bytes, GLMError | None]:
+    """Return all that was decoded, and what ended it before the end."""
+    data = b""
+    try:
+        for chunk in chunks:
+            data += decoder.feed(chunk)
+            if decoder.failure is not None:
+                return data, decoder.failure
+        decoder.finish()
+    except GLMError as error:
+        return data, error
+    return data, None
 
 
 @coders
@@ -69,13 +84,25 @@ def test_any_bytes_and_cut_decode(
 def test_any_garbage_decodes_or_is_a_protocol_error_for_any_cut(
     coding: str, data: bytes, cuts: list[int]
 ) -> None:
-    def outcome(chunks: list[bytes]) -> bytes | type[ProtocolError]:
-        try:
-            return decoded(content_decoder(coding), chunks)
-        except ProtocolError as error:
-            return type(error)
+    whole, failure = outcome(content_decoder(coding), [data])
+    assert failure is None or type(failure) is ProtocolError
+    parts, same = outcome(content_decoder(coding), cut_at(data, cuts))
+    assert (parts, type(same)) == (whole, type(failure))
 
-    assert outcome(cut_at(data, cuts)) == outcome([data])
+
+@compressors
+@given(
+    data=st.binary(min_size=20, max_size=300), place=st.integers(0, 400), byte=st.integers(0, 255)
+)
+def test_what_comes_before_a_fault_is_the_same_for_any_cut(
+    coding: str, encode: Callable[[bytes], bytes], data: bytes, place: int, byte: int
+) -> None:
+    raw = bytearray(encode(data))
+    raw[place % len(raw)] = byte
+    whole, failure = outcome(content_decoder(coding), [bytes(raw)])
+    for chunks in every_cut(bytes(raw)):
+        parts, same = outcome(content_decoder(coding), chunks)
+        assert (parts, type(same)) == (whole, type(failure))
 
 
 @pytest.mark.parametrize("coding", ["GZIP", " gzip ", "Gzip", "X-GZIP"])
@@ -167,6 +194,20 @@ def test_corrupt_data_is_a_protocol_error_for_any_cut(coding: str, raw: bytes) -
         assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_what_comes_before_a_fault_is_handed_out(step: int) -> None:
+    compressor = zlib.compressobj(wbits=31)
+    raw = compressor.compress(TEXT) + compressor.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 20
+    decoder = content_decoder("gzip")
+    data, failure = outcome(decoder, [raw[i : i + step] for i in range(0, len(raw), step)])
+    assert data == TEXT
+    assert type(failure) is ProtocolError
+    for call in (lambda: decoder.feed(b"more"), decoder.finish):
+        with pytest.raises(ProtocolError) as again:
+            call()
+        assert again.value is failure
+
+
 def test_deflate_without_wrapper_is_known_by_either_half_of_the_wrapper() -> None:
     stored = b"\x08\x05\x00\xfa\xffhello\x03\x00"  # its padding looks like method 8
     assert decoded(content_decoder("deflate"), [stored]) == b"hello"
@@ -190,7 +231,7 @@ def test_the_bound_is_exact(coding: str, encode: Callable[[bytes], bytes]) -> No
     assert decoded(decoder, [encode(data)]) == data
     decoder = content_decoder(coding, max_ratio=1, floor=4999)
     with pytest.raises(LimitExceeded, match=r"more than 4999 bytes.*decompressed_ratio") as caught:
-        decoder.feed(encode(data))
+        decoded(decoder, [encode(data)])
     assert caught.value.limit == "decompressed_ratio"
     assert (caught.value.maximum, caught.value.actual) == (4999, 5000)
 
@@ -201,7 +242,7 @@ def test_the_ratio_counts_what_was_received() -> None:
     ratio = -(-len(data) // len(sent))
     assert decoded(content_decoder("deflate", max_ratio=ratio, floor=1), [sent]) == data
     with pytest.raises(LimitExceeded) as caught:
-        content_decoder("deflate", max_ratio=ratio - 1, floor=1).feed(sent)
+        decoded(content_decoder("deflate", max_ratio=ratio - 1, floor=1), [sent])
     assert caught.value.maximum == (ratio - 1) * len(sent)
     assert caught.value.actual == caught.value.maximum + 1
 
@@ -217,6 +258,7 @@ def test_a_bomb_stops_early_by_default(step: int) -> None:
             piece = decoder.feed(bomb[i : i + step])
             total += len(piece)
             largest = max(largest, len(piece))
+        decoder.finish()
     assert total <= caught.value.actual == caught.value.maximum + 1
     assert caught.value.maximum <= max(1 << 20, 200 * len(bomb))
     assert largest <= max(1 << 20, 1100 * step)
@@ -226,7 +268,7 @@ def test_a_bomb_of_members_is_counted_as_one() -> None:
     member = gzip.compress(bytes(100_000))
     decoder = content_decoder("gzip")
     with pytest.raises(LimitExceeded):
-        decoder.feed(member * 100)
+        decoded(decoder, [member * 100])
 
 
 def test_answers_that_repeat_themselves_stay_below_the_bound() -> None:

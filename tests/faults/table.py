@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import select
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -222,6 +223,14 @@ def typed(kind: str | None) -> Act:
     return act
 
 
+def gone_bad(peer: Peer, dialect: Dialect) -> None:
+    """The first event and the fault after it, in one chunk."""
+    compressor = zlib.compressobj(wbits=31)
+    packed = compressor.compress(dialect.frames[0]) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    peer.send(head(200, "Content-Encoding: gzip"), chunk(packed + b"\xff" * 20), chunk(b""))
+    peer.close()
+
+
 def corrupt(data: bytes) -> bytes:
     packed = gzip.compress(data, mtime=0)
     return packed[:20] + b"\xff\xff\xff\xff" + packed[24:]
@@ -390,6 +399,7 @@ FAULTS: dict[str, list[Fault]] = {
               ProtocolError),
         Fault("a coding that was not asked for (br)", encoded("br", bytes), ProtocolError),
         Fault("gzip that is corrupt", encoded("gzip", corrupt), ProtocolError),
+        Fault("gzip that goes bad after the first event", gone_bad, ProtocolError, text=ONE),
         Fault("gzip that is cut", encoded("gzip", lambda data: gzip.compress(data)[:40]), APIConnectionError, 3),
         Fault("gzip that ends without its checksum", encoded("gzip", lambda data: gzip.compress(data)[:-8]), None),
     ],
