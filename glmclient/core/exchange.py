@@ -110,14 +110,11 @@ class Exchange:
         # Either library has bounds of its own, and they differ: what both let through is measured here.
         if too_long := head_too_long(self.limits, head.size, head.fields):
             raise too_long
+        if wrong := head.malformed:
+            raise TransportFailure("garbage", wrong)
         if head.status == 407:
             # Only proxies say that (RFC 9110 §15.5.8); for https they say it before any head is here.
-            raise meaning(
-                TransportFailure("proxy_refused", "407 Proxy Authentication Required"),
-                self._progress(),
-                self.limits,
-                self._deadlines,
-            )
+            raise TransportFailure("proxy_refused", "407 Proxy Authentication Required")
         self.request_id = head.headers.get("x-request-id") or self.request_id
         return head
 

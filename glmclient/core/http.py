@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_DIGITS = re.compile("[0-9]{1,18}")
 _LABELS = re.compile(r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*")
 """The underscore is no letter of host names, but containers are called so."""
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -79,6 +80,25 @@ class Head:
     def content_type(self) -> str:
         """The media type, lower case, without parameters; ``""`` if none was sent."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def malformed(self) -> str:
+        """What makes it no head of a response over HTTP/1.1; ``""`` if nothing does.
+
+        HTTP libraries differ in what they let pass, and a wrong guess at where a body ends would be a wrong answer.
+        Sources: RFC 9112 §6.1 and §6.3 (framing), RFC 9110 §5.5 (NUL) and §15.2.2 (101 only where it was asked for).
+        """
+        if self.status == 101:
+            return "101 Switching Protocols, which was not asked for"
+        coding = self.headers.get("transfer-encoding", "chunked")
+        if coding.strip().lower() != "chunked":
+            return f"Transfer-Encoding: {coding[:80]!r}"
+        lengths = {length.strip() for length in self.headers.get("content-length", "0").split(",")}
+        if len(lengths) > 1 or not _DIGITS.fullmatch(lengths.pop()):
+            return f"Content-Length: {self.headers['content-length'][:80]!r}"
+        if any("\0" in value for value in self.headers.values()):
+            return "a header with a NUL"
+        return ""
 
 
 def checked_base_url(url: str, what: str = "base_url") -> str:

@@ -1,4 +1,4 @@
-"""Chunked bodies, as many chunks a read as are here already.
+"""Chunked bodies: as many chunks a read as are here already, and no framing that is not as it should be.
 
 ``http.client`` hands over one chunk a read, and a service that streams makes a chunk of every token. What lies in the
 buffer is taken together here; everything that needs waiting, or is not as it should be, is left to ``http.client``.
@@ -6,13 +6,21 @@ buffer is taken together here; everything that needs waiting, or is not as it sh
 
 from __future__ import annotations
 
-from http.client import HTTPResponse
+import re
+from http.client import HTTPException, HTTPResponse, LineTooLong
 from typing import Any
 
-__all__ = ["ChunkedResponse"]
+__all__ = ["BadChunk", "ChunkedResponse"]
 
+_LINE = 64 * 1024
+_HEX = b"0123456789abcdefABCDEF"
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n]*)?\r\n")
 _SIZE_LINE = 10
 """Characters in which a chunk's size is looked for; a longer line, with an extension, goes the long way."""
+
+
+class BadChunk(HTTPException, ValueError):
+    """The framing of a chunk is not HTTP; http.client expects a ``ValueError`` where it is the size."""
 
 
 class ChunkedResponse(HTTPResponse):
@@ -29,6 +37,27 @@ class ChunkedResponse(HTTPResponse):
                 return joined
         return super().read1(n)
 
+    # Two steps of http.client's own, which would take ``-5``, ``0x5`` and ``1_0`` for sizes and anything at all for the
+    # end of a chunk: what is lost or made up there would be part of the answer.
+
+    def _read_next_chunk_size(self) -> int:
+        assert self.fp is not None
+        line = self.fp.readline(_LINE + 1)
+        if len(line) > _LINE:
+            raise LineTooLong("chunk size")
+        if not line.endswith(b"\n"):
+            raise ValueError("the size of a chunk was cut")
+        size = _SIZE.fullmatch(line)
+        if size is None:
+            raise BadChunk(f"{line[:80]!r} is not the size of a chunk")
+        return int(size[1], 16)
+
+    def _safe_read(self, amt: int) -> bytes:
+        data: bytes = super()._safe_read(amt)  # type: ignore[misc]
+        if self.chunked and self.chunk_left == 0 and data != b"\r\n":
+            raise BadChunk(f"{data!r} is not the end of a chunk")
+        return data
+
     def _buffered(self, reader: Any, n: int) -> bytes:
         data: bytes = reader.peek(1)
         size, position, consumed = len(data), 0, 0
@@ -42,12 +71,9 @@ class ChunkedResponse(HTTPResponse):
                     position += 2
                 end = data.find(b"\r\n", position, position + _SIZE_LINE)
                 digits = data[position:end] if end > 0 else b""
-                if not digits.isalnum():  # int() would take signs, spaces and underscores
+                if not digits or digits.translate(None, _HEX):
                     break
-                try:
-                    left = int(digits, 16)
-                except ValueError:
-                    break
+                left = int(digits, 16)
                 position = end + 2
             take = min(left, size - position, n)
             if take <= 0:

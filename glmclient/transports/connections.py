@@ -10,7 +10,11 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from email.errors import (
+    FirstHeaderLineIsContinuationDefect,
+    InvalidHeaderDefect,
+    MissingHeaderBodySeparatorDefect,
+)
 from functools import partial
 from http.client import BadStatusLine, HTTPException, HTTPMessage, LineTooLong, UnknownProtocol
 from typing import Any, Protocol
@@ -20,7 +24,7 @@ import urllib3.connection
 import urllib3.exceptions
 
 from .base import Route
-from .chunks import ChunkedResponse
+from .chunks import BadChunk, ChunkedResponse
 from .deadline import DeadlineSocket, TooMuch
 from .dial import Alarm, NameNotFound, dial, wake
 from .socks import SocksProxy, negotiate
@@ -76,7 +80,11 @@ class Response(ChunkedResponse):
         if self._line.ended:
             # http.client takes the end of the connection for the end of the head.
             raise ConnectionResetError("the connection ended in the head of the response")
-        defects = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
+        defects = (
+            FirstHeaderLineIsContinuationDefect,
+            InvalidHeaderDefect,
+            MissingHeaderBodySeparatorDefect,
+        )
         if any(isinstance(defect, defects) for defect in self.headers.defects):
             # http.client takes such a line for the end of the head, and the rest of it for the body.
             raise BadHeader("a line of the head is not a header")
@@ -250,7 +258,7 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("broken", (ConnectionError,)),
     (
         "garbage",
-        (BadStatusLine, BadHeader, UnknownProtocol, urllib3.exceptions.InvalidHeader),
+        (BadStatusLine, BadHeader, BadChunk, UnknownProtocol, urllib3.exceptions.InvalidHeader),
     ),
 )
 """The first that something in the chain of an error belongs to; RemoteDisconnected is a bad status line, too.
@@ -261,6 +269,5 @@ requests' own exceptions are not named: each has one of urllib3's in its chain.
 _WORDS = (
     ("proxy", "Tunnel connection failed"),
     ("headers", "got more than"),
-    ("garbage", r"base 16: b'.+'"),
 )
-"""What http.client says where it has no class of its own; the size of a chunk that was cut is empty."""
+"""What http.client says where it has no class of its own."""

@@ -220,3 +220,27 @@ def test_anything_is_an_object_or_nothing(text: str | bytes) -> None:
 )
 def test_media_types_of_json(kind: str, told: bool) -> None:
     assert is_json(kind) is told
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (200, [], ""),
+        (200, [("Content-Length", "12"), ("content-length", "12")], ""),
+        (200, [("Content-Length", " 12 , 12")], ""),
+        (200, [("Transfer-Encoding", " Chunked ")], ""),
+        (200, [("X", "tab\there")], ""),
+        (101, [("Upgrade", "x")], "101 Switching Protocols, which was not asked for"),
+        (200, [("Content-Length", "-5")], "Content-Length: '-5'"),
+        (200, [("Content-Length", "+5")], "Content-Length: '+5'"),
+        (200, [("Content-Length", "")], "Content-Length: ''"),
+        (200, [("Content-Length", "\u0665")], "Content-Length: '\u0665'"),
+        (200, [("Content-Length", "5"), ("Content-Length", "6")], "Content-Length: '5, 6'"),
+        (200, [("Transfer-Encoding", "identity")], "Transfer-Encoding: 'identity'"),
+        (200, [("Transfer-Encoding", "gzip, chunked")], "Transfer-Encoding: 'gzip, chunked'"),
+        (200, [("Transfer-Encoding", "chunked")] * 2, "Transfer-Encoding: 'chunked, chunked'"),
+        (200, [("X", "a\0b")], "a header with a NUL"),
+    ],
+)
+def test_what_is_no_head_over_http(status: int, headers: list[tuple[str, str]], said: str) -> None:
+    assert Head.of(status, headers).malformed == said
