@@ -53,7 +53,7 @@ _REFUSALS: Mapping[str, tuple[int, int | None, str]] = {
 def encode(steps: Iterable[Step], layout: Layout | None = None) -> list[BodyItem]:
     """Return what the service writes for ``steps``: a frame, or several, for each event.
 
-    Bytes, pauses, waits, cuts and resets stay where they are. A rewrite in increments mode closes the part that it
+    Bytes, pauses, waits, cuts and resets stay where they are. A rewrite in delta mode closes the part that it
     touches, because only a finished part tells the whole text there.
 
     Raises:
@@ -186,7 +186,7 @@ class ChatGLM:
     """ChatGLM's guest stream.
 
     Args:
-        mode: ``snapshot``: each frame tells its part whole, as in 2025; ``increments``: a frame tells what is new,
+        mode: ``snapshot``: each frame tells its part whole, as in 2025; ``delta``: a frame tells what is new,
             and a finished part is told whole, as in 2026.
         key: the field that names a part; ``None`` leaves it to its position, and lists all parts.
         all_parts: every frame lists all parts, not only those that changed.
@@ -203,7 +203,7 @@ class ChatGLM:
     def __init__(
         self,
         *,
-        mode: Literal["snapshot", "increments"] = "snapshot",
+        mode: Literal["snapshot", "delta"] = "snapshot",
         key: Literal["logic_id", "id"] | None = "logic_id",
         all_parts: bool = False,
         empty_first: bool = True,

@@ -26,7 +26,7 @@ class Layout:
         ConfigurationError: an argument has a value that it does not take.
     """
 
-    mode: Literal["snapshot", "increments"] = "snapshot"
+    mode: Literal["snapshot", "delta"] = "snapshot"
     key: Literal["logic_id", "id"] | None = "logic_id"
     all_parts: bool = False
     empty_first: bool = True
@@ -37,8 +37,8 @@ class Layout:
     assistant_id: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in ("snapshot", "increments"):
-            raise ConfigurationError(f"mode must be 'snapshot' or 'increments', not {self.mode!r}.")
+        if self.mode not in ("snapshot", "delta"):
+            raise ConfigurationError(f"mode must be 'snapshot' or 'delta', not {self.mode!r}.")
         if self.key not in ("logic_id", "id", None):
             raise ConfigurationError(f"key must be 'logic_id', 'id' or None, not {self.key!r}.")
         if (
@@ -178,7 +178,7 @@ class Parts:
 
     def finished(self) -> list[bytes]:
         """Return the last frames: the open part finished, and the end mark."""
-        frames = self._close() if self._layout.mode == "increments" else []
+        frames = self._close() if self._layout.mode == "delta" else []
         for part in self._parts:
             part.done = True
         frames.append(self.frame("finish", changed=self._parts[-1:]))
@@ -237,7 +237,7 @@ class Parts:
         return self.frame(changed=[part], only=item.told(text))
 
     def _rewritten(self, changed: list[_Part]) -> bytes:
-        if self._layout.mode == "increments":
+        if self._layout.mode == "delta":
             for part in changed:
                 part.done = True
         return self.frame(changed=changed)
@@ -259,7 +259,7 @@ class Parts:
             last_error: why the service intervened or failed.
         """
         content = {id(part): part.content() if only is None else [only] for part in changed}
-        if self._layout.mode == "increments":
+        if self._layout.mode == "delta":
             # A part that is not finished has nothing new to tell.
             content |= {id(p): [] for p in self._parts if not p.done and id(p) not in content}
         listed = [part for part in self._parts if self._layout.lists_all or content.get(id(part))]

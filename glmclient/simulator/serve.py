@@ -37,7 +37,7 @@ def serve(
         delay: seconds before each event.
         out: where to say it; standard error otherwise.
         end: ends it when it is set.
-        options: of the dialects, such as ``mode="increments"`` for ChatGLM.
+        options: of the dialects, such as ``mode="delta"`` for ChatGLM.
 
     Raises:
         ConfigurationError: an argument is wrong, or the address cannot be listened on.

@@ -46,7 +46,7 @@ class Simulator:
         gzip: compress the streams.
         host: the address to listen on.
         port: 0 for any free port.
-        options: of the dialects, such as ``mode="increments"`` for ChatGLM.
+        options: of the dialects, such as ``mode="delta"`` for ChatGLM.
 
     Raises:
         ConfigurationError: an argument is wrong, or the script says something that the service cannot.

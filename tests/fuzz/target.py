@@ -130,7 +130,7 @@ def seeds() -> Iterator[bytes]:
 
     for number, body in (
         (0, _chatglm("snapshot")),
-        (0, _chatglm("increments")),
+        (0, _chatglm("delta")),
         (1, _platform()),
         (1, b'data: {"error":{"code":"1302","message":"Rate limit reached"}}\n\n'),
         (1, b'{"error":{"code":"1113","message":"Insufficient balance"}}'),

@@ -39,8 +39,6 @@ from glmclient.simulator.chatglm_parts import Layout
 from ..core.wire import cut_at, every_cut
 from .canonical import canonical
 
-MODE_OF_CLIENT = {"snapshot": "snapshot", "increments": "delta"}
-
 
 def decoded(chunks: Iterable[bytes], mode: str = "auto") -> list[Event]:
     decoder = ChatGLMDecoder(mode=mode, include_unknown=True)  # type: ignore[arg-type]
@@ -63,7 +61,7 @@ def values(steps: Iterable[Step], **layout: Any) -> list[dict[str, Any]]:
 
 
 def layouts() -> list[Layout]:
-    modes: tuple[Any, ...] = ("snapshot", "increments")
+    modes: tuple[Any, ...] = ("snapshot", "delta")
     keys: tuple[Any, ...] = ("logic_id", "id", None)
     return [
         Layout(mode, key, all_parts, empty_first, last_in_finish, repeat_final)
@@ -102,16 +100,16 @@ EVERYTHING: list[Event] = [
 @pytest.mark.parametrize("layout", layouts(), ids=repr)
 def test_everything_comes_back_in_every_layout(layout: Layout) -> None:
     raw = b"".join(frames(EVERYTHING, layout))
-    assert canonical(decoded([raw], MODE_OF_CLIENT[layout.mode])) == canonical(EVERYTHING)
+    assert canonical(decoded([raw], layout.mode)) == canonical(EVERYTHING)
 
 
-@pytest.mark.parametrize("mode", ["snapshot", "increments"])
+@pytest.mark.parametrize("mode", ["snapshot", "delta"])
 def test_everything_comes_back_cut_at_every_byte(mode: Any) -> None:
     raw = b"".join(frames(EVERYTHING, Layout(mode)))
-    whole = decoded([raw], MODE_OF_CLIENT[mode])
+    whole = decoded([raw], mode)
     assert canonical(whole) == canonical(EVERYTHING)
     for chunks in every_cut(raw):
-        assert decoded(chunks, MODE_OF_CLIENT[mode]) == whole
+        assert decoded(chunks, mode) == whole
 
 
 # -- any events --------------------------------------------------------------------------------------------
@@ -197,7 +195,7 @@ def test_any_events_come_back_however_they_are_cut(
     events: list[Event], layout: Layout, cuts: list[int]
 ) -> None:
     raw = b"".join(frames(events, layout))
-    got = decoded(cut_at(raw, cuts), MODE_OF_CLIENT[layout.mode])
+    got = decoded(cut_at(raw, cuts), layout.mode)
     assert canonical(got) == canonical(events)
 
 
@@ -220,12 +218,12 @@ def state(events: Iterable[Event]) -> dict[Any, Any]:
     return {"texts": {key: text for key, text in texts.items() if text}, "others": others}
 
 
-@given(answers(), st.sampled_from(["snapshot", "increments"]))
+@given(answers(), st.sampled_from(["snapshot", "delta"]))
 @settings(max_examples=100)
 def test_every_event_is_told_when_it_is_said(events: list[Event], mode: Any) -> None:
     for count in range(len(events)):
         said: Sequence[Step] = [*events[:count], EndBody()]
-        got = decoded(frames(said, Layout(mode)), MODE_OF_CLIENT[mode])
+        got = decoded(frames(said, Layout(mode)), mode)
         assert state(got) == state(events[:count])
 
 
@@ -246,7 +244,7 @@ def test_a_client_that_finds_out_the_mode_ends_with_the_same_answer(
 
 def test_increments_are_laid_out_as_in_the_captures_of_2026() -> None:
     said: list[Step] = [TextDelta("1"), TextDelta(", 2"), END]
-    one, two, three, four, five = values(said, mode="increments", empty_first=True)
+    one, two, three, four, five = values(said, mode="delta", empty_first=True)
     assert one["parts"] == []
     assert two["parts"][0] == {
         "logic_id": "part-1",
@@ -448,7 +446,7 @@ def test_a_step_that_makes_no_sense_is_an_error(steps: list[Step], words: str) -
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ({"mode": "delta"}, "'snapshot' or 'increments', not 'delta'"),
+        ({"mode": "other"}, "'snapshot' or 'delta', not 'other'"),
         ({"key": "name"}, "'logic_id', 'id' or None, not 'name'"),
         ({"repeat_final": -1}, "0 or more, not -1"),
         ({"repeat_final": True}, "not True"),

@@ -53,7 +53,7 @@ TEXT = "你好！👩‍💻 x = {'a': 1}\n\u2028"
 # -- answers reach both clients ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["snapshot", "increments"])
+@pytest.mark.parametrize("mode", ["snapshot", "delta"])
 @pytest.mark.parametrize("framing", [None, "chunked", "close", "length"])
 @pytest.mark.parametrize("gzip", [False, True])
 def test_a_text_reaches_the_blocking_client(mode: str, framing: Any, gzip: bool) -> None:
@@ -62,7 +62,7 @@ def test_a_text_reaches_the_blocking_client(mode: str, framing: Any, gzip: bool)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("mode", ["snapshot", "increments"])
+@pytest.mark.parametrize("mode", ["snapshot", "delta"])
 def test_a_text_reaches_the_asynchronous_client(backend: str, mode: str) -> None:
     async def ask() -> None:
         async with Simulator(TEXT, mode=mode, delay=0.0001) as sim, sim.async_client() as client:
@@ -312,7 +312,7 @@ def test_a_prompt_may_be_plain_text() -> None:
         ("a", {"provider": ["chatglm", "claude"]}, "no service 'claude'"),
         ("a", {"mod": "snapshot"}, "the option 'mod'. Did you mean 'mode'?"),
         ("a", {"xyz": 1}, "the option 'xyz'. There are: all_parts"),
-        ("a", {"mode": "delta"}, "'snapshot' or 'increments'"),
+        ("a", {"mode": "other"}, "'snapshot' or 'delta'"),
         ("a", {"framing": "http"}, "'chunked', 'close' or 'length', not 'http'"),
         ("a", {"delay": -1}, "0 or more, not -1"),
         ("a", {"delay": float("inf")}, "not inf"),
@@ -412,7 +412,7 @@ def test_a_service_that_is_not_there_is_told() -> None:
 
 
 def test_options_go_to_the_services_that_know_them() -> None:
-    with Simulator("a b", provider=["zai", "chatglm"], mode="increments", flavour="vllm") as sim:
+    with Simulator("a b", provider=["zai", "chatglm"], mode="delta", flavour="vllm") as sim:
         with Peer(sim.url) as peer:
             body = b'{"assistant_id":"a","messages":[{"role":"user","content":"plain"}]}'
             peer.ask(PATH, body)
