@@ -36,6 +36,8 @@ LOGIN_PAGE = (
     "<body><p>请登录后继续使用</p></body></html>"
 )
 
+_QUOTA_WORD = "体验"
+
 _REFUSALS: Mapping[str, tuple[int, int | None, str]] = {
     # kind: HTTP status, the service's code, its words; codes and words as §1 reports them
     "login": (200, 40103, "login required"),
@@ -177,6 +179,8 @@ def _body_of(refusal: Refusal) -> Mapping[str, Any] | str:
     message = words if refusal.message is None else refusal.message
     if refusal.kind == "blocked":
         return message
+    if refusal.kind == "quota" and refusal.code is None and _QUOTA_WORD not in message:
+        message = f"{words}: {message}"  # a client has nothing but the words to know it by
     told = refusal.code if refusal.code is not None else code
     status = {} if told is None else {"status": told}
     return status | ({"message": message} if message else {"result": None})

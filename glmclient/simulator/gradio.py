@@ -40,6 +40,8 @@ _REFUSALS: Mapping[str, tuple[int, str]] = {
     "quota": (429, "You have exceeded your GPU quota (60s requested vs. 12s left)."),
     "server": (500, "Internal Server Error"),
 }
+_WITH_OTHER_WORDS = {"rate_limit": 429, "blocked": 403}
+"""A 503 is read by its words: where they say nothing of a full queue or a sleeping Space, the status has to."""
 
 
 @dataclass(slots=True)
@@ -236,6 +238,8 @@ def _refuses_the_join(answer: Answer) -> Refusal | None:
 def _refused(refusal: Refusal, answer: Answer | None = None) -> SimulatedResponse:
     """Return a refusal by HTTP: FastAPI's JSON, plain text for a crash, a page for what the edge says."""
     status, words = _REFUSALS[refusal.kind]
+    if refusal.message is not None:
+        status = _WITH_OTHER_WORDS.get(refusal.kind, status)
     status = refusal.status if refusal.status is not None else status
     message = words if refusal.message is None else refusal.message
     kind, body = "application/json", dump_json({"detail": message})

@@ -20,6 +20,7 @@ from glmclient.errors import (
     GuestQuotaError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaExceededError,
     RateLimitError,
     ServerError,
     ServiceBlockedError,
@@ -165,6 +166,29 @@ def test_every_refusal_is_the_error_that_it_means(kind: Any, error: type[APIStat
         with pytest.raises(error) as caught:
             client.chat("q")
         assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("provider", ["chatglm", "qwen", "zai"])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("quota", QuotaExceededError),
+        ("rate_limit", RateLimitError),
+        ("authentication", AuthenticationError),
+        ("permission", PermissionDeniedError),
+        ("bad_request", BadRequestError),
+        ("not_found", NotFoundError),
+        ("blocked", ServiceBlockedError),
+        ("server", ServerError),
+    ],
+)
+def test_words_of_one_s_own_change_no_error(
+    provider: str, kind: Any, error: type[APIStatusError]
+) -> None:
+    with Simulator(Refusal(kind, "in words of my own"), provider=provider) as sim:
+        with sim.client(retry=None) as client, pytest.raises(error) as caught:
+            client.chat("q")
+    assert "in words of my own" in str(caught.value)
 
 
 def test_a_refusal_can_be_set_by_hand() -> None:
