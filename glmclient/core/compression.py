@@ -188,7 +188,5 @@ def _until_corrupt(stream: zlib._Decompress, data: bytes) -> bytes:
     """Return what comes before the fault in ``data``, which zlib keeps to itself if it meets both in one call."""
     pieces: list[bytes] = []
     with contextlib.suppress(zlib.error):
-        for place in range(len(data)):
-            piece = stream.decompress(data[place : place + 1])
-            pieces.append(piece)
+        pieces.extend(stream.decompress(data[place : place + 1]) for place in range(len(data)))
     return b"".join(pieces)
