@@ -486,7 +486,7 @@ def test_a_compressed_body_that_is_cut_is_an_error() -> None:
     assert fetched(exchange(), head, 100, data, b"").result == b'{"data": []}'
     played = fetched(exchange(), head, 100, data[:-4], b"")
     assert isinstance(played.error, ProtocolError)
-    played = fetched(exchange(), head, 100, data[:-8] + b"\xff" * 8, b"")
+    played = fetched(exchange(), head, 100, data[:-8] + b"\xff" * 8)
     assert isinstance(played.error, ProtocolError)
     assert "corrupt" in str(played.error)
 
@@ -496,7 +496,7 @@ def test_a_refusal_whose_coding_goes_bad_keeps_what_came() -> None:
 
     head = Head(503, {"content-encoding": "gzip"})
     data = gzip.compress(b"Service Unavailable")[:-8] + b"\xff" * 8
-    for replies in ([data, b""], [data, b"more", b""]):
+    for replies in ([data, b""], [data, b"more"]):
         played = turned(exchange(retry=ONCE), head, *replies)
         assert isinstance(played.error, APIStatusError)
         assert str(played.error) == "Service Unavailable"
