@@ -180,12 +180,16 @@ class AsyncStream(BaseStream):
 
     def _abandon(self) -> None:
         """Leave from where nothing can be awaited: a loop that was left."""
-        if not self._closed and not self._busy.locked():
+        if self._opened and not self._closed and not self._busy.locked():
             # What is read from now on is told so at once, and not only when the connection is closed.
             self._ended = self._ended or self._answered
             self._left = True
             self._drop_unread()
-            self._channel.spawn(self.aclose)
+            self._channel.spawn(self._close_abandoned)
+
+    async def _close_abandoned(self) -> None:
+        if not self._busy.locked():  # or somebody is closing it already: that is no reader to be freed
+            await self.aclose()
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and self._opened:
@@ -198,16 +202,18 @@ class AsyncStream(BaseStream):
 class _Events:
     """The iterator of one ``async for``: when the loop is left it goes, and with it the connection."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_begun", "_stream")
 
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
+        self._begun = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
         # What `AsyncStream.__anext__` does, without a coroutine of its own for every event.
+        self._begun = True
         stream = self._stream
         for event in stream._events:
             return event
@@ -219,7 +225,8 @@ class _Events:
 
     def __del__(self) -> None:
         self._stream._iterating = False
-        self._stream._abandon()
+        if self._begun:  # tools that look at attributes make iterators that nobody asks for anything
+            self._stream._abandon()
 
 
 class _Pieces:

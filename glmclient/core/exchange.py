@@ -169,7 +169,10 @@ class Exchange:
         size = 0
         try:
             decoder = self._content_decoder(head)
-            while size < self.limits.error_body and (chunk := (yield read)):
+            while size < self.limits.error_body and decoder.failure is None:
+                chunk = yield read
+                if not chunk:
+                    break
                 pieces.append(decoder.feed(chunk))
                 size += len(pieces[-1])
         except (TransportFailure, ProtocolError) as error:

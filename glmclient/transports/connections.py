@@ -16,6 +16,7 @@ from email.errors import (
     MissingHeaderBodySeparatorDefect,
 )
 from functools import partial
+from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException, HTTPMessage, LineTooLong, UnknownProtocol
 from typing import Any, Protocol
 
@@ -65,6 +66,7 @@ class Response(ChunkedResponse):
 
     headers: HTTPMessage
     msg: HTTPMessage
+    _check_close: Any
 
     def __init__(self, sock: DeadlineSocket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)  # type: ignore[arg-type]
@@ -77,6 +79,7 @@ class Response(ChunkedResponse):
         while CONTINUE < self.status < 200 and self.status != SWITCHING:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
+        self._settle_framing()
         if self._line.ended:
             # http.client takes the end of the connection for the end of the head.
             raise ConnectionResetError("the connection ended in the head of the response")
@@ -88,6 +91,22 @@ class Response(ChunkedResponse):
         if any(isinstance(defect, defects) for defect in self.headers.defects):
             # http.client takes such a line for the end of the head, and the rest of it for the body.
             raise BadHeader("a line of the head is not a header")
+
+    def _settle_framing(self) -> None:
+        """Say how the body is framed where http.client compares the words of the head as they stand (RFC 9112 §6.3)."""
+        if self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            self.chunked, self.length = False, 0
+        elif (
+            not self.chunked
+            and self.headers.get("transfer-encoding", "").strip().lower() == "chunked"
+        ):
+            self.chunked, self.chunk_left, self.length = True, None, None
+            self.will_close = self._check_close()
+        elif not self.chunked and self.length is None:
+            told = {each.strip() for each in self.headers.get("content-length", "").split(",")}
+            if len(told) == 1 and (length := told.pop()).isdecimal():
+                self.length = int(length)
+                self.will_close = self._check_close()
 
 
 class _Ours:

@@ -63,7 +63,11 @@ def dial(
     addresses = _resolve(host, port, left, announce)
     last: OSError | None = None
     for place, (family, address) in enumerate(addresses):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # a family that this system does not have
+            last = error
+            continue
         try:
             for option in options:
                 sock.setsockopt(*option)

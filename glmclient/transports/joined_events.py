@@ -58,8 +58,14 @@ class JoinedEvents:
 
     @property
     def their_state(self) -> Any:
-        """How far the response has come: its end has not, as long as it was not told."""
-        return self._parser.their_state if self._next is None else h11.SEND_BODY
+        """How far the response has come, for httpcore to decide what becomes of the connection."""
+        if self._next is not None:
+            return h11.SEND_BODY  # its end is here, but was not told
+        state = self._parser.their_state
+        if state is h11.DONE and self._parser.trailing_data[0]:
+            # Nobody asked for what follows: it would be read as the answer to the next request (RFC 9112 §9.2).
+            return h11.MUST_CLOSE
+        return state
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)

@@ -31,7 +31,12 @@ def odd_chunks(pieces: list[bytes]) -> bytes:
 FRAMINGS: dict[str, tuple[bytes, Callable[[list[bytes]], bytes]]] = {
     "chunked": (head(), chunked),
     "odd chunks": (head(), odd_chunks),
+    "chunked, and a space": (head().replace(b"chunked\r\n", b"chunked \r\n"), chunked),
     "length": (head(length=len(BODY)), b"".join),
+    "length, told twice": (
+        head(200, f"Content-Length: {len(BODY)}, {len(BODY)}", chunked=False),
+        b"".join,
+    ),
     "closed": (head(chunked=False), b"".join),
     "http/1.0": (head(chunked=False).replace(b"HTTP/1.1", b"HTTP/1.0"), b"".join),
 }

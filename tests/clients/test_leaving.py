@@ -183,6 +183,42 @@ async def test_leaving_at_the_finish_keeps_the_connection(driver: Driver) -> Non
         assert server.connections == 1
 
 
+@pytest.mark.usefixtures("patient")
+async def test_leaving_twice_at_the_finish_keeps_the_connection(driver: Driver) -> None:
+    """The loop and the block around it are both left, while the end of the body is still to come."""
+    left = threading.Event()
+
+    def late(peer: Peer) -> None:
+        peer.send(head(), *map(chunk, HELLO))
+        peer.wait(left)
+        peer.send(chunk(b""))
+
+    with FaultServer(late, hello) as server:
+        async with driver.client(base_url=server.url) as client:
+            async with client.stream("Hello") as stream:
+                async for event in stream:
+                    if isinstance(event, Finish):
+                        threading.Timer(0.05, left.set).start()
+                        break
+            assert (await client.chat("Hello")).text == HELLO_TEXT
+        assert server.connections == 1
+
+
+async def test_an_iterator_that_is_not_begun_leaves_nothing(driver: Driver) -> None:
+    """What tools do that look at attributes must not close a stream."""
+    with FaultServer(hello) as server:
+        async with driver.client(base_url=server.url) as client:
+            stream = client.stream("Hello")
+            assert hasattr(stream, "text_stream")
+            aiter(stream)
+            gc.collect()
+            assert (await stream.reply()).text == HELLO_TEXT
+            async with client.stream("Hello") as stream:
+                assert hasattr(stream, "text_stream")
+                aiter(stream)
+                assert (await stream.reply()).text == HELLO_TEXT
+
+
 async def test_a_service_that_stays_after_the_end_is_left_soon(driver: Driver) -> None:
     def lingering(peer: Peer) -> None:
         peer.send(head(), *map(chunk, HELLO))

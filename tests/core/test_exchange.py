@@ -496,10 +496,9 @@ def test_a_refusal_whose_coding_goes_bad_keeps_what_came() -> None:
 
     head = Head(503, {"content-encoding": "gzip"})
     data = gzip.compress(b"Service Unavailable")[:-8] + b"\xff" * 8
-    for replies in ([data, b""], [data, b"more"]):
-        played = turned(exchange(retry=ONCE), head, *replies)
-        assert isinstance(played.error, APIStatusError)
-        assert str(played.error) == "Service Unavailable"
+    played = turned(exchange(retry=ONCE), head, data)
+    assert isinstance(played.error, APIStatusError)
+    assert str(played.error) == "Service Unavailable"
 
 
 def test_a_stream_in_a_coding_that_was_not_asked_for() -> None:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
-import threading
+import ssl
 from urllib.parse import urlsplit
 
-from .server import Gone, Peer, Play, at_accept, head
+from .server import SECONDS, Gone, Peer, Play, at_accept, head
 
 __all__ = ["refusing", "socks_proxy", "web_proxy"]
 
 
-def _pipe(source: socket.socket, target: socket.socket) -> None:
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    """Pass everything on, both ways, until one side is done.
+
+    In one thread: two, one that reads and one that writes, break what a TLS socket holds.
+    """
+    opposite = {one: other, other: one}
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for sock in (source, target):
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        while ready := _readable(one, other):
+            for source in ready:
+                if not (data := source.recv(65536)):
+                    return
+                opposite[source].sendall(data)
+
+
+def _readable(*socks: socket.socket) -> list[socket.socket]:
+    held = [sock for sock in socks if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+    return held or select.select(socks, [], [], SECONDS)[0]
 
 
 def _connected(peer: Peer, host: str, port: int, first: bytes = b"") -> None:
-    """Pass everything on, both ways, until one side is done."""
     address = "127.0.0.1" if host == "service.invalid" else host  # only the proxy knows that name
     try:
         upstream = socket.create_connection((address, port))
@@ -31,10 +41,10 @@ def _connected(peer: Peer, host: str, port: int, first: bytes = b"") -> None:
         raise Gone from None
     with upstream:
         upstream.sendall(first)
-        back = threading.Thread(target=_pipe, args=(upstream, peer.socket))
-        back.start()
-        _pipe(peer.socket, upstream)
-        back.join()
+        _pass_on(peer.socket, upstream)
+        for sock in (peer.socket, upstream):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
     peer.closed = True
 
 

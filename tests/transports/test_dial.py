@@ -172,6 +172,23 @@ def test_what_cannot_be_reached_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.errno == errno.ENETUNREACH
 
 
+def test_an_address_of_a_family_that_there_is_not_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    class Limited(socket.socket):
+        def __init__(self, family: int, *args: Any, **options: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *args, **options)
+
+    there = listener.getsockname()
+    both = [(socket.AF_INET6, ("::1", 80, 0, 0)), (socket.AF_INET, there)]
+    monkeypatch.setattr(dialling, "_resolve", lambda *_: both)
+    monkeypatch.setattr(dialling.socket, "socket", Limited)
+    with dialled("both.invalid", 80) as made:
+        assert made.getpeername() == there
+
+
 def test_an_interrupt_leaves_no_socket_behind() -> None:
     def announce(alarm: Alarm) -> None:
         raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from glmclient.transports import httpx_channel
 from glmclient.transports.joined_events import JoinedEvents, join_events
 from tests.core.wire import every_cut
 from tests.faults.server import FaultServer, Peer, chunk, head
-from tests.providers.chatglm.wire import HELLO, HELLO_TEXT
+from tests.providers.chatglm.wire import HELLO, HELLO_TEXT, snapshots
 
 PIECES = [b"one", b"two", "雪".encode(), b"x" * 300]
 BODY = b"".join(map(chunk, PIECES)) + chunk(b"")
@@ -118,6 +118,24 @@ def test_leaving_what_is_here_as_a_whole(backend: str) -> None:
         warnings.simplefilter("error")
         anyio.run(leave, server.url, backend=backend)
         gc.collect()
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_follows_an_answer_is_not_the_next_one(backend: str) -> None:
+    """A service that says more than was asked for must not answer the next question with it."""
+    whole = b"".join((head(), *map(chunk, (*HELLO, b""))))
+    poison = b"".join((head(), *map(chunk, (*snapshots("poison"), b""))))
+
+    async def ask(url: str) -> None:
+        async with AsyncClient(base_url=url, trust_env=False) as client:
+            for _ in range(2):
+                assert (await client.chat("Hello")).text == HELLO_TEXT
+
+    with FaultServer(
+        lambda peer: peer.send(whole + poison), lambda peer: peer.send(whole)
+    ) as server:
+        anyio.run(ask, server.url, backend=backend)
         assert server.connections == 2
 
 
