@@ -13,7 +13,7 @@ from .._version import __version__
 from ..core.compression import ContentDecoder, content_decoder
 from ..core.exchange import Send
 from ..core.http import Head
-from ..errors import CassetteError, ProtocolError, TransportFailure
+from ..errors import CassetteError, GLMError, ProtocolError, TransportFailure
 from .entries import Happening, Question, RecordedExchange, dumped, lines_of, opening
 from .scrubbing import Scrubber
 
@@ -155,13 +155,17 @@ class Tape:
             self._add("end")
             self.end()
             return
+        fault: GLMError | None = None
         if self.decoder is not None:
             try:
                 chunk = self.decoder.feed(chunk)
-            except ProtocolError:
-                return  # it cannot be read, so it cannot be scrubbed
+                fault = self.decoder.failure
+            except ProtocolError as error:
+                chunk, fault = b"", error  # it cannot be read, so it cannot be scrubbed
         if chunk:
             self._add("chunk", chunk=chunk)
+        if fault is not None:
+            self.failed(TransportFailure("garbage", str(fault)), None)
 
     def failed(self, failure: TransportFailure, deadline: float | None) -> None:
         """Note a failure; a cancel is the user's, and not the service's."""

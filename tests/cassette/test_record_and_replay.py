@@ -7,6 +7,7 @@ import json
 import pickle
 import stat
 import threading
+import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,6 @@ from glmclient import (
     ConfigurationError,
     Conversation,
     Finish,
-    GLMError,
     ProtocolError,
     ReasoningDelta,
     Replay,
@@ -415,8 +415,19 @@ def test_a_body_that_cannot_be_read_fails_again(
         client("openai", record=tape, base_url=url, model="m", trust_env=False).chat("Hi")
     (exchange,) = read(tape).exchanges
     assert "chunk" not in [h.kind for h in exchange.happenings]
-    with pytest.raises(GLMError):
+    with pytest.raises(ProtocolError):
         client("openai", replay=tape, model="m", retry=None).chat("Hi")
+
+
+def test_a_body_that_goes_bad_goes_bad_again(client: Flavour, stack: ExitStack, tape: Path) -> None:
+    compressor = zlib.compressobj(wbits=31)
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    packed = compressor.compress(said) + compressor.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 20
+    url = served(stack, "gzip", packed)
+    for options in ({"record": tape, "base_url": url, "trust_env": False}, {"replay": tape}):
+        with pytest.raises(ProtocolError, match="corrupt") as caught:
+            client("openai", model="m", retry=None, **options).chat("Hi")
+        assert caught.value.partial.text == "Hi"
 
 
 def test_compressed_bytes_that_mean_nothing_yet_are_no_chunk(
