@@ -15,7 +15,27 @@ from ..core.secret import is_credential
 from ..errors import ConfigurationError
 from ..messages import Messages
 
-__all__ = ["Capabilities", "Chat", "Model", "Provider"]
+__all__ = [
+    "Capabilities",
+    "Chat",
+    "Model",
+    "Provider",
+    "check_options",
+    "checked_model",
+    "hopeless_advice",
+]
+
+_ELSEWHERE: Mapping[str, str] = {
+    "stream": "answers are always streamed, and chat() drains the stream for you.",
+    "system": (
+        "give it as a message, [{'role': 'system', 'content': ...}, {'role': 'user', 'content': ...}], or to "
+        "client.conversation(system=...)."
+    ),
+}
+"""What people know from elsewhere, and no service takes as an option."""
+
+_HOPELESS = (501, 505)
+"""They say that the request will never be served (RFC 9110 §15.6.2, §15.6.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +138,34 @@ def check_options(service: str, options: Mapping[str, Any], known: Iterable[str]
         ConfigurationError: one is not among ``known``; the error names its nearest neighbour.
     """
     known = sorted(known)
-    for name in options:
-        if name not in known:
+    for name, value in options.items():
+        if name in _ELSEWHERE:
+            if value is not None:
+                raise ConfigurationError(
+                    f"{service} cannot honour the option {name!r}: {_ELSEWHERE[name]}"
+                )
+        elif name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ConfigurationError(
                 f"{service} cannot honour the option {name!r}.{hint} It takes: {', '.join(known) or 'no options'}."
             )
     return {name: value for name, value in options.items() if value is not None}
+
+
+def checked_model(model: str | None) -> str | None:
+    """Return the name of a model; ``None`` is the default one.
+
+    Raises:
+        ConfigurationError: it is no text, or empty.
+    """
+    if model is not None and (not isinstance(model, str) or not model.strip()):
+        raise ConfigurationError(
+            f"model must be a string that is not empty, or None, not {model!r:.80}."
+        )
+    return model
+
+
+def hopeless_advice(status: int) -> str | None:
+    """Return the advice for an HTTP status that says that trying again is no use; ``None`` for any other."""
+    return "Trying again does not help." if status in _HOPELESS else None

@@ -16,7 +16,7 @@ from ..core.http import (
     merged_headers,
 )
 from ..core.identity import Identity
-from ..core.refusals import BODY_SHOWN, is_html, refusal, shown_html
+from ..core.refusals import BODY_SHOWN, class_for_status, is_html, refusal, shown_html
 from ..errors import (
     APIStatusError,
     AuthenticationError,
@@ -25,6 +25,7 @@ from ..errors import (
     GLMError,
     GuestQuotaError,
     NotFoundError,
+    PermissionDeniedError,
     ProtocolError,
     QuotaExceededError,
     RateLimitError,
@@ -32,7 +33,7 @@ from ..errors import (
     ServiceBlockedError,
 )
 from ..messages import Messages, checked_messages, fold_system, text_of
-from .base import Capabilities, Chat, Provider, check_options
+from .base import Capabilities, Chat, Provider, check_options, hopeless_advice
 from .chatglm_stream import ChatGLMDecoder
 
 __all__ = ["ChatGLM"]
@@ -194,15 +195,17 @@ class ChatGLM(Provider):
                     "`.frame`. The service may have changed, or the address is not ChatGLM's.",
                     frame=text[:BODY_SHOWN],
                 )
+        by_status = APIStatusError if head.status == 200 else class_for_status(head.status)
+        shown_kind = kind or by_status
         return refusal(
             "ChatGLM",
             head,
             reason=words,
             body=text,
             now=now,
-            kind=kind or (APIStatusError if head.status == 200 else None),
+            kind=shown_kind,
             code=None if code is None else str(code),
-            advice=_PLATFORM_ADVICE if kind is not None and issubclass(kind, _WALLS) else None,
+            advice=_advice(shown_kind, head.status),
             retryable=None if kind is None else issubclass(kind, (ServerError, RateLimitError)),
         )
 
@@ -210,6 +213,16 @@ class ChatGLM(Provider):
 _NO_STREAMS = ("application/json", "application/xhtml+xml", "text/html")
 """What calls itself so is none; any other name, or no name, leaves it to the first frame."""
 _WALLS = (ServiceBlockedError, QuotaExceededError)
+_ABOUT_KEYS = (AuthenticationError, PermissionDeniedError)
+
+
+def _advice(kind: type[APIStatusError], status: int) -> str | None:
+    """Return what to do where this service differs from others: it has walls, and takes no key."""
+    if issubclass(kind, _WALLS):
+        return _PLATFORM_ADVICE
+    if issubclass(kind, _ABOUT_KEYS):
+        return f"It takes no key, so there is none to check. {_PLATFORM_ADVICE}"
+    return hopeless_advice(status)
 
 
 def _said(data: Mapping[str, Any]) -> tuple[int | None, str]:

@@ -25,6 +25,7 @@ from ..errors import (
     ServerError,
     ServiceBlockedError,
 )
+from .base import hopeless_advice
 
 __all__ = ["app_failure", "misanswer", "plain_words", "refusal", "session_failure"]
 
@@ -107,7 +108,9 @@ def refusal(head: Head, body: bytes, now: float, step: str) -> APIStatusError:
         now=now,
         kind=said.kind,
         code=said.code,
-        advice=said.advice or (_ADVICE.get(said.kind) if said.kind is not None else None),
+        advice=said.advice
+        or hopeless_advice(head.status)
+        or (_ADVICE.get(said.kind) if said.kind is not None else None),
         retryable=said.retryable,
         retry_after=_wait(said.reason),
     )

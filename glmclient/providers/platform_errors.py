@@ -18,6 +18,7 @@ from ..core.refusals import class_for_status, is_html, refusal, shown_html
 from ..core.retry import retryable_status
 from ..core.secret import Secret
 from ..errors import APIStatusError, NotFoundError, QuotaExceededError, ServiceBlockedError
+from .base import hopeless_advice
 from .platform_codes import CODES, ERROR_OF_STATUS, STATUS_OF_WORD
 
 __all__ = ["Refusals", "is_refusal", "reset_after"]
@@ -199,7 +200,7 @@ class Refusals:
             now=self.now(),
             kind=kind,
             code=said.code,
-            advice=advice,
+            advice=advice or hopeless_advice(self.head.status),
             retryable=retryable,
             retry_after=reset,
         )

@@ -133,7 +133,6 @@ _STATELESS = (
     "{'role': 'user', 'content': ...}]."
 )
 _SAMPLING = "the platform has no such parameter; use temperature or top_p."
-_STREAMS = "answers are always streamed, and chat() drains the stream for you."
 
 PLATFORM_REFUSED: Mapping[str, str] = {
     "conversation_id": _STATELESS,
@@ -151,7 +150,6 @@ PLATFORM_REFUSED: Mapping[str, str] = {
     "function_call": "use tools and tool_choice.",
     "enable_thinking": "use thinking=True or False.",
     "chat_template_kwargs": "use thinking=True or False; chat_template_kwargs is for vLLM and SGLang.",
-    "stream": _STREAMS,
 }
 """What people know from elsewhere, and what to use on the platform."""
 
@@ -178,7 +176,6 @@ OPENAI_REFUSED: Mapping[str, str] = {
     "request_id": "give headers={'X-Request-Id': ...} to the client.",
     "functions": "use tools=[{'type': 'function', 'function': ...}].",
     "function_call": "use tools and tool_choice.",
-    "stream": _STREAMS,
     **{name: _IN_EXTRA_BODY.format(name) for name in _OWN_TO_SERVERS},
 }
 """What people know from elsewhere, and what to use on compatible servers."""

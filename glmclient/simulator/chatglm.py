@@ -24,7 +24,7 @@ from ..events import (
 )
 from .chatglm_parts import Layout, Parts
 from .http import BodyItem, Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
-from .script import Answer, Answers, EndBody, Refusal, Step, unsupported
+from .script import Answer, Answers, EndBody, Refusal, Step, script_failure, unsupported
 
 __all__ = ["ChatGLM", "encode"]
 
@@ -257,6 +257,10 @@ class ChatGLM:
             body=encoded(answer.said, layout),
             before=answer.before,
         )
+
+    def failed(self, words: str) -> SimulatedResponse:
+        """Say that the script failed."""
+        return refused(script_failure({"message": words}))
 
 
 def _is_question(body: Any) -> bool:

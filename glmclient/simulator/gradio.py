@@ -13,7 +13,7 @@ from ..events import Finish
 from ..providers.gradio_chatbot import Format
 from .gradio_frames import Layout, Protocol, encode, encoded
 from .http import BodyItem, Cut, SimulatedRequest, SimulatedResponse
-from .script import Answer, Answers, Refusal
+from .script import Answer, Answers, Refusal, script_failure
 
 __all__ = ["Gradio"]
 
@@ -103,6 +103,10 @@ class Gradio:
             case "POST", "/cancel":
                 return self._cancel(request.json)
         return _refused(Refusal("not_found"))
+
+    def failed(self, words: str) -> SimulatedResponse:
+        """Say that the script failed."""
+        return _refused(script_failure({"detail": words}))
 
     # -- the page ------------------------------------------------------------------------------------------
 

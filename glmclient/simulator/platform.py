@@ -13,7 +13,7 @@ from .http import SimulatedRequest, SimulatedResponse
 from .platform_chunks import Flavour, Layout
 from .platform_frames import encode, encoded, whole_answer
 from .platform_refusals import refused
-from .script import Answer, Answers, Refusal
+from .script import Answer, Answers, Refusal, script_failure
 
 __all__ = ["OpenAICompatible", "Platform"]
 
@@ -106,6 +106,10 @@ class Platform:
             body=encoded(answer.said, layout),
             before=answer.before,
         )
+
+    def failed(self, words: str) -> SimulatedResponse:
+        """Say that the script failed."""
+        return refused(script_failure({"error": {"message": words}}), self._layout.flavour)
 
     def _refusal(self, request: SimulatedRequest) -> Refusal | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args
 
 from ..errors import APIStatusError, ConfigurationError
 from ..events import Event, Finish, TextDelta
@@ -27,6 +27,7 @@ __all__ = [
     "ScriptLike",
     "Step",
     "pieces",
+    "script_failure",
     "unsupported",
 ]
 
@@ -156,7 +157,12 @@ class Script:
         self.repeat = repeat
 
     def __repr__(self) -> str:
-        return f"Script({len(self.answers)} answers, repeat={self.repeat})"
+        return f"Script({_counted(self)}, repeat={self.repeat})"
+
+
+def _counted(script: Script) -> str:
+    count = len(script.answers)
+    return f"{count} answer" if count == 1 else f"{count} answers"
 
 
 ScriptLike: TypeAlias = AnswerLike | Script | Callable[[SimulatedRequest], AnswerLike]
@@ -216,7 +222,7 @@ class Answers:
             self._questions.append(request)
         if number >= len(script.answers) and not script.repeat:
             raise ConfigurationError(
-                f"the script has {len(script.answers)} answers, and this is question {number + 1}. "
+                f"the script has {_counted(script)}, and no more for this request (a retry takes an answer, too). "
                 "Add an answer, or say Script(..., repeat=True)."
             )
         answer = script.answers[number % len(script.answers)]
@@ -247,6 +253,17 @@ class Dialect(Protocol):
 
     def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
         """Answer it; a question takes its answer from ``answers.next(request)``."""
+
+    def failed(self, words: str) -> SimulatedResponse:
+        """Say in the service's shape that the script failed; see `script_failure`."""
+
+
+def script_failure(body: Mapping[str, Any]) -> Refusal:
+    """Return what a service says when the script failed, with the service's own ``body``.
+
+    The status says that it is no use to try again (RFC 9110 §15.6.2): a retry would hide the cause behind a wait.
+    """
+    return Refusal("server", status=501, body=body)
 
 
 def unsupported(service: str, step: object) -> ConfigurationError:

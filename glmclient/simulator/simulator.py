@@ -219,7 +219,7 @@ class Simulator:
 
     @property
     def failures(self) -> tuple[Exception, ...]:
-        """What went wrong in the script while it served; the client got a 500 or a cut."""
+        """What went wrong in the script while it served; the client got a 501 or a cut."""
         return self._server.failures
 
     def raise_for_failures(self) -> None:
@@ -248,7 +248,11 @@ class Simulator:
             names = ", ".join(self.providers)
             detail = f"{request.method} {request.path} is no address of {names}"
             return SimulatedResponse.of_json({"detail": detail}, 404)
-        response = dialect.respond(seen, self._answers)
+        try:
+            response = dialect.respond(seen, self._answers)
+        except Exception as error:  # noqa: BLE001 - a script may raise anything
+            self._server.failed(error)
+            return dialect.failed(_words_of(error))
         if not _is_stream(response):
             return response
         return replace(
@@ -257,6 +261,14 @@ class Simulator:
             framing=self._framing if self._framing is not None else response.framing,
             gzip=self._gzip or response.gzip,
         )
+
+
+def _words_of(error: Exception) -> str:
+    """Say what failed in a script; errors of other people's code mean little without their class."""
+    said = (
+        str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+    )
+    return f"the simulator's script failed: {said}"
 
 
 def _is_stream(response: SimulatedResponse) -> bool:

@@ -154,7 +154,7 @@ def test_one_answer_serves_every_question() -> None:
 def test_a_script_gives_each_question_its_own_answer_and_then_is_over() -> None:
     answers = Answers(Script("a", ["b"], lambda request: request.path))
     assert [said(answers, f"/{n}")[0].text for n in range(3)] == ["a", "b", "/2"]
-    with pytest.raises(ConfigurationError, match="has 3 answers, and this is question 4"):
+    with pytest.raises(ConfigurationError, match="has 3 answers, and no more for this request"):
         said(answers)
     assert [request.path for request in answers.questions] == ["/0", "/1", "/2", "/"]
 
@@ -171,6 +171,7 @@ def test_a_script_needs_an_answer() -> None:
 
 def test_a_script_shows_its_size() -> None:
     assert repr(Script("a", "secret")) == "Script(2 answers, repeat=False)"
+    assert repr(Script("a", repeat=True)) == "Script(1 answer, repeat=True)"
 
 
 def test_answers_known_ahead_are_checked_at_once_and_others_when_they_come() -> None:

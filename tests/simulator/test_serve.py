@@ -51,7 +51,7 @@ def test_it_serves_and_tells_what_is_asked_until_it_is_ended() -> None:
             screen.until("POST /chatglm/mainchat-api/guest/stream (")
             with pytest.raises(ServerError):
                 client.chat("q")
-            screen.until("the script failed: the script has 1 answers")
+            screen.until("the script failed: the script has 1 answer,")
     finally:
         end.set()
         thread.join(SECONDS)

@@ -355,12 +355,30 @@ def test_a_wrong_script_is_told_at_once(script: Any, arguments: dict[str, Any], 
 
 
 def test_what_goes_wrong_while_serving_is_raised_at_the_end() -> None:
-    with pytest.raises(ConfigurationError, match="this is question 2"):
-        with Simulator(Script("a")) as sim, sim.client(retry=None) as client:
+    with pytest.raises(ConfigurationError, match="no more for this request"):
+        with Simulator(Script("a")) as sim, sim.client() as client:
             client.chat("1")
-            with pytest.raises(ServerError) as caught:
+            with pytest.raises(ServerError, match="the script has 1 answer, and no more"):
                 client.chat("2")
-            assert "this is question 2" in caught.value.body
+
+
+def _broken(request: SimulatedRequest) -> str:
+    raise KeyError("x")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_client_says_at_once_why_the_script_failed(provider: str) -> None:
+    sim = Simulator(_broken, provider=provider).start()
+    try:
+        with sim.client() as client, pytest.raises(ServerError) as caught:
+            client.chat("q", **({"model": "m"} if provider == "openai" else {}))
+    finally:
+        sim.stop()
+    error = caught.value
+    assert "the simulator's script failed: KeyError: 'x' (HTTP 501)" in str(error)
+    assert str(error).endswith("Trying again does not help.")
+    assert (error.status_code, error.retryable, error.attempts) == (501, False, 1)
+    assert [type(failure) for failure in sim.failures] == [KeyError]
 
 
 def test_what_the_test_itself_raises_goes_first() -> None:

@@ -140,6 +140,8 @@ def test_each_provider_has_a_device_of_its_own() -> None:
     ("options", "why"),
     [
         ({"temperature": 1}, "cannot honour the option 'temperature'"),
+        ({"system": "Be brief."}, "'system': give it as a message"),
+        ({"stream": True}, "'stream': answers are always streamed"),
         ({"asistant_id": "x"}, "Did you mean 'assistant_id'"),
         ({"mode": "diff"}, "auto, snapshot or delta"),
         ({"assistant_id": 5}, "assistant_id must be a string"),
@@ -243,6 +245,17 @@ def test_what_a_refusal_means(
         assert words in error.message
         assert words in str(error)
         assert words in error.body
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_nobody_is_told_to_check_a_key_that_there_is_not(status: int) -> None:
+    said = str(refused(status, {}))
+    assert "It takes no key" in said and "Check the key" not in said and "provider='zai'" in said
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_what_will_never_be_served_is_not_to_be_tried_again(status: int) -> None:
+    assert str(refused(status, {})).endswith("Trying again does not help.")
 
 
 @pytest.mark.parametrize("body", [row[1] for row in TABLE if row[0] == 200 and row[3]])

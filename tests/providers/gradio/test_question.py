@@ -108,6 +108,8 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(messages: Any, 
     ("options", "words"),
     [
         ({"temperature": 1}, "cannot honour the option 'temperature'"),
+        ({"system": "Be brief."}, "'system': give it as a message"),
+        ({"stream": True}, "'stream': answers are always streamed"),
         ({"fn_indx": 1}, "Did you mean 'fn_index'"),
         ({"fn_index": -1}, "fn_index must be a whole number"),
         ({"fn_index": True}, "fn_index must be a whole number"),
