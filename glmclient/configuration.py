@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .core.exchange import Exchange
+from .core.http import checked_key
 from .core.limits import Limits, Timeout
 from .core.retry import RetryPolicy
 from .errors import ConfigurationError
-from .providers.base import Provider
+from .providers.base import Provider, checked_model
 from .transports.base import Route
 
 __all__ = ["Configuration", "configured"]
@@ -103,10 +104,10 @@ def configured(
     """
     return Configuration(
         provider=_provider(provider, api_key, base_url, headers),
-        model=_checked_name(model, "model"),
+        model=checked_model(model),
         timeout=Timeout.of(timeout),
         retry=checked_retry(retry),
-        limits=limits if limits is not None else Limits(),
+        limits=_checked_limits(limits),
         proxy=_checked_proxy(proxy),
         verify=_checked_verify(verify),
         trust_env=bool(trust_env),
@@ -142,14 +143,14 @@ def _provider(
         "base_url": base_url if base_url is not None else _from_environment(url_variables),
         "headers": headers,
     }
-    key = _checked_key(api_key)
+    key = _key(api_key, key_variables)
     if provider == "chatglm":
         if key is not None:
             raise ConfigurationError(
                 "the guest service of ChatGLM takes no api_key; use provider='zai' with a key."
             )
     else:
-        given["api_key"] = key if key is not None else _from_environment(key_variables)
+        given["api_key"] = key
     return make(**given)
 
 
@@ -157,22 +158,16 @@ def _from_environment(names: tuple[str, ...]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name, "").strip())), None)
 
 
-def _checked_key(key: str | None) -> str | None:
-    if key is None:
-        return None
-    if not isinstance(key, str) or not key.strip():
-        raise ConfigurationError(
-            "api_key must be a string that is not empty; leave it out to use the environment."
-        )
-    return key.strip()
-
-
-def _checked_name(name: str | None, what: str) -> str | None:
-    if name is not None and (not isinstance(name, str) or not name.strip()):
-        raise ConfigurationError(
-            f"{what} must be a string that is not empty, or None, not {name!r}."
-        )
-    return name
+def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
+    """Return the key that was given, or the first in the environment; the error names where it came from."""
+    if given is not None:
+        if not isinstance(given, str) or not given.strip():
+            raise ConfigurationError(
+                "api_key must be a string that is not empty; leave it out to use the environment."
+            )
+        return checked_key(given.strip())
+    found = ((name, os.environ.get(name, "").strip()) for name in variables)
+    return next((checked_key(value, name) for name, value in found if value), None)
 
 
 def checked_retry(retry: RetryPolicy | None) -> RetryPolicy:
@@ -188,6 +183,16 @@ def checked_retry(retry: RetryPolicy | None) -> RetryPolicy:
             f"retry must be a RetryPolicy or None, not {type(retry).__name__}."
         )
     return retry
+
+
+def _checked_limits(limits: Limits | None) -> Limits:
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise ConfigurationError(
+            f"limits must be a Limits or None, such as Limits(line=1000000), not {type(limits).__name__}."
+        )
+    return limits
 
 
 def _checked_proxy(proxy: str | None) -> str | None:

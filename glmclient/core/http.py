@@ -16,6 +16,7 @@ __all__ = [
     "Request",
     "checked_base_url",
     "checked_headers",
+    "checked_key",
     "dump_json",
     "is_json",
     "load_json",
@@ -121,7 +122,7 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
         ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ConfigurationError(
-            f"{what} must start with http:// or https:// and name a host; got {_shown(parts)!r}."
+            f"{what} must start with http:// or https:// and name a host; got {_shown(text)!r}."
         )
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{what} must not hold credentials; give the key as api_key=.")
@@ -147,8 +148,11 @@ def _is_host(name: str) -> bool:
     return len(encoded) <= 253 and _LABELS.fullmatch(encoded) is not None
 
 
-def _shown(parts: Any) -> str:
-    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else str(parts.path)[:80]
+def _shown(url: str) -> str:
+    """Return what was given, without what may be secret in it: a user, a password, a query."""
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    _, user, address = rest.rpartition("@")
+    return f"{scheme}{slashes}{'***@' if user else ''}{re.split('[?#]', address)[0]}"[:80]
 
 
 def origin(url: str) -> str:
@@ -206,6 +210,22 @@ def checked_header_value(name: str, value: str) -> str:
             "character outside latin-1 (its text is not shown, it may be a key). Remove it."
         )
     return value
+
+
+def checked_key(key: str, what: str = "api_key") -> str:
+    """Return ``key`` if it can be a key; it is never shown in the error.
+
+    Raises:
+        ConfigurationError: it is no string, empty, or holds what no key does.
+    """
+    if not isinstance(key, str) or not key:
+        raise ConfigurationError(f"{what} must be a string that is not empty.")
+    if not key.isascii() or not key.isprintable() or key != key.strip():
+        raise ConfigurationError(
+            f"{what} holds a character that no key has, and it is not shown here: keys are plain ASCII, without line "
+            "breaks, and without spaces at their ends. Copy the key anew."
+        )
+    return key
 
 
 def merged_headers(own: Mapping[str, str], callers: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ..core.exchange import Exchange, Flow, Release
 from ..core.http import (
     Head,
     Request,
-    checked_header_value,
+    checked_key,
     load_object,
     merged_headers,
 )
@@ -90,7 +90,7 @@ class Gradio(Provider):
         self.function: str = function.strip("/")
         self.fn_index: int | None = _checked_index(fn_index, "fn_index")
         self.trigger_id: int | None = _checked_index(trigger_id, "trigger_id")
-        self._token = Secret(checked_header_value("api_key", api_key)) if api_key else None
+        self._token = Secret(checked_key(api_key)) if api_key else None
         self._service = Service(self.name, self.url, self.function)
         self._page: Page | None = None
 

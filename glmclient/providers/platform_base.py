@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 from ..core.compression import ACCEPT_ENCODING
 from ..core.exchange import Exchange, Flow
-from ..core.http import Head, Request, checked_header_value, load_object, merged_headers
+from ..core.http import Head, Request, checked_key, load_object, merged_headers
 from ..core.identity import Identity
 from ..core.secret import Secret
-from ..errors import ConfigurationError, ProtocolError
+from ..errors import ProtocolError
 from ..messages import Messages
-from .base import Capabilities, Chat, Model, Provider
+from .base import Capabilities, Chat, Model, Provider, checked_model
 from .platform_answer import AnswerReader
 from .platform_errors import Refusals, is_refusal
 from .platform_request import Body, Parameters
@@ -52,7 +52,7 @@ class Platform(Provider):
         identity: Identity | None = None,
     ) -> None:
         super().__init__(base_url=_without_endpoint(base_url), headers=headers, identity=identity)
-        self._key = None if api_key is None else Secret(_checked_key(api_key))
+        self._key = None if api_key is None else Secret(checked_key(api_key))
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question and write its body.
@@ -60,7 +60,7 @@ class Platform(Provider):
         Raises:
             ConfigurationError: something in it is wrong, or this service cannot honour it.
         """
-        model = model if model is not None else self.default_model
+        model = checked_model(model) or self.default_model
         said, body = self.parameters.body(messages, model, options)
         return Chat(tuple(said), model, {**body.options, "body": body})
 
@@ -146,12 +146,6 @@ class Platform(Provider):
 def _without_endpoint(url: str | None) -> str | None:
     """Return an address without the endpoint that some tools want in it (``docs/wire/open-platform.md`` §1.3)."""
     return url.strip().rstrip("/").removesuffix(_ENDPOINT) if isinstance(url, str) else url
-
-
-def _checked_key(key: str) -> str:
-    if not isinstance(key, str) or not key:
-        raise ConfigurationError("api_key must be a string that is not empty.")
-    return checked_header_value("Authorization", key)
 
 
 def _model(listed: dict[str, Any]) -> Model:

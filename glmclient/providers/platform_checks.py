@@ -172,20 +172,26 @@ def stop_text(name: str, value: Any) -> Any:
 
 def thinking(name: str, value: Any) -> dict[str, Any]:
     """Check the switch of the platform's thinking; ``True`` and ``"enabled"`` mean ``{"type": "enabled"}``."""
-    if isinstance(value, bool):
-        return {"type": "enabled" if value else "disabled"}
-    if isinstance(value, str):
-        value = {"type": value}
-    switch = mapping(name, value)
+    switch = _switch(value)
     if switch.get("type") not in ("enabled", "disabled"):
         raise _wrong(
             name,
             value,
             "True, False, 'enabled', 'disabled' or {'type': 'enabled' or 'disabled', ...}",
         )
+    mapping(name, switch)
     if "clear_thinking" in switch:
         flag(f"{name}['clear_thinking']", switch["clear_thinking"])
     return switch
+
+
+def _switch(value: Any) -> dict[str, Any]:
+    """Return the switch that a value means; empty if it means none."""
+    if isinstance(value, bool):
+        return {"type": "enabled" if value else "disabled"}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {"type": value}
 
 
 def platform_tools(name: str, value: Any) -> list[dict[str, Any]]:

@@ -84,6 +84,20 @@ def test_the_base_is_no_client() -> None:
         BaseClient()
 
 
+class Own(SyncClient):
+    """A client of somebody's own."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(SyncClient, "SyncClient"), (AsyncClient, "AsyncClient"), (Own, "SyncClient")],
+)
+def test_a_wrong_keyword_names_the_client(kind: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name}\.__init__\(\) got an unexpected .* 'apikey'"):
+        kind(apikey="canary")
+    assert inspect.signature(kind.__init__) == inspect.signature(BaseClient.__init__)
+
+
 async def test_what_a_client_says_of_itself(driver: Driver) -> None:
     async with driver.client() as client:
         kind = "SyncClient" if driver.is_sync else "AsyncClient"
@@ -139,6 +153,10 @@ async def test_a_question_is_checked_before_anything_is_sent(driver: Driver) -> 
         ({"base_url": "chatglm.cn"}, "must start with http"),
         ({"timeout": -1}, "Timeout.total must be seconds"),
         ({"retry": 3}, "retry must be a RetryPolicy or None"),
+        ({"limits": 3}, "limits must be a Limits or None, .*, not int"),
+        ({"provider": "zai", "api_key": "你的密钥"}, "api_key holds a character .* plain ASCII"),
+        ({"provider": "qwen", "api_key": "a\nb"}, "api_key holds a character"),
+        ({"base_url": "localhost:80"}, "got 'localhost:80'"),
         ({"proxy": "proxy.example:8080"}, "proxy must be a URL"),
         ({"proxy": 5}, "proxy must be a URL"),
         ({"verify": 5}, "verify must be True, False or a path"),
@@ -192,6 +210,12 @@ def test_the_environment_gives_a_key(
         configuration(provider=name)
     monkeypatch.setenv(variable, "from-the-environment.0123456789")
     assert configuration(provider=name).provider.name == name
+
+
+def test_a_key_of_the_environment_is_checked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZAI_API_KEY", "你的密钥")
+    with pytest.raises(ConfigurationError, match=r"^ZAI_API_KEY holds a character"):
+        configuration(provider="zai")
 
 
 def test_every_provider_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from glmclient.core.http import (
     checked_base_url,
     checked_header_value,
     checked_headers,
+    checked_key,
     dump_json,
     is_json,
     load_object,
@@ -77,7 +78,10 @@ def test_base_urls(given_url: str, checked: str) -> None:
         (5, "must be a string"),
         (None, "must be a string"),
         ("", "must start with http"),
-        ("host.example", "must start with http"),
+        ("host.example", "must start with http.*got 'host.example'"),
+        ("localhost:80", "must start with http.*got 'localhost:80'"),
+        ("user:canary@host.example/x", r"got '\*\*\*@host.example/x'"),
+        ("ftp://user:canary@host.example?t=canary", r"got 'ftp://\*\*\*@host.example'"),
         ("ftp://host.example", "must start with http"),
         ("https://", "must start with http"),
         ("https://host.example:0", "must start with http"),
@@ -159,6 +163,28 @@ def test_headers_that_cannot_be_sent(headers: Any, why: str) -> None:
 
 def test_a_tab_and_latin_letters_may_stand_in_a_value() -> None:
     assert checked_header_value("A", "a\tü") == "a\tü"
+
+
+def test_a_key_is_plain_ascii() -> None:
+    assert checked_key("id.secret-0_9/+=") == "id.secret-0_9/+="
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (5, "api_key must be a string"),
+        ("", "api_key must be a string that is not empty"),
+        ("你的密钥canary", "api_key holds a character that no key has.*plain ASCII"),
+        ("canary\nX: y", "without line breaks"),
+        (" canary", "without spaces at their ends"),
+    ],
+)
+def test_what_is_no_key(key: Any, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        checked_key(key)
+    assert "canary" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"^HF_TOKEN "):
+        checked_key(key, "HF_TOKEN")
 
 
 def test_the_caller_s_headers_win_whatever_their_case() -> None:

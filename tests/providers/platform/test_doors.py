@@ -44,6 +44,13 @@ def local(**arguments: Any) -> OpenAICompatible:
     return OpenAICompatible(**{"base_url": "http://localhost:8000/v1", **arguments})
 
 
+@pytest.mark.parametrize("make", [zai, local])
+@pytest.mark.parametrize("model", [5, "", " "])
+def test_a_model_is_a_name(make: Any, model: Any) -> None:
+    with pytest.raises(ConfigurationError, match="model must be a string that is not empty"):
+        make().prepare("hi", model, {})
+
+
 # -- addresses, keys, plans -----------------------------------------------------------------------------------
 
 

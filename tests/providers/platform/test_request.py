@@ -148,6 +148,7 @@ def test_platform_parameters_are_sent_as_they_are(name: str, value: Any, written
         ("seed", "1"),
         ("do_sample", 1),
         ("thinking", "on"),
+        ("thinking", {"type": "enabled", 1: 2}),
         ("thinking", {}),
         ("thinking", {"type": "enabled", "clear_thinking": "no"}),
         ("thinking", 5),
@@ -190,6 +191,22 @@ def test_what_the_platform_does_not_know_is_refused_with_what_to_use(name: str) 
     why = refused(**{name: 1})
     assert name in why and PLATFORM_REFUSED[name] in why
     assert sent(**{name: None}) == PLAIN
+
+
+@pytest.mark.parametrize("name", ["stream", "system"])
+def test_what_people_know_from_elsewhere_is_refused_with_what_to_use(name: str) -> None:
+    for kind in (ZAI, LOCAL):
+        why = refused(kind, **{name: True})
+        assert f"cannot honour the option '{name}': " in why
+        assert "temperature" not in why
+        assert sent(kind, **{name: None})["model"] == "m"
+
+
+@pytest.mark.parametrize("value", ["yes", 2, {"type": "yes"}, {1: 2}])
+def test_a_switch_of_thinking_that_is_none_is_shown_as_it_was_given(value: Any) -> None:
+    why = refused(thinking=value)
+    assert why.startswith("thinking must be True, False, 'enabled', 'disabled' or {'type': ")
+    assert why.endswith(f"not {value!r}.")
 
 
 @pytest.mark.parametrize("name", sorted(OPENAI_REFUSED))
