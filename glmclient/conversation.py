@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncConversation", "BaseConversation", "Conversation"]
 
+_ANY_QUESTION = "?"
+"""What stands for a question where only the options are looked at."""
+
 C = TypeVar("C", bound=BaseClient)
 S = TypeVar("S", bound=BaseStream)
 
@@ -43,7 +46,7 @@ class BaseConversation(Generic[C, S]):
         options: for every turn; what a turn gives itself comes first.
 
     Raises:
-        ConfigurationError: ``system`` is not text.
+        ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class BaseConversation(Generic[C, S]):
         self.system = system
         self.model = model
         self.options: dict[str, Any] = dict(options or {})
+        # What the provider refuses in every turn, it may as well refuse now.
+        client.provider.prepare(_ANY_QUESTION, model, self.options)
         self._history: tuple[dict[str, Any], ...] = ()
         self._memory: Finish | None = None
         """The last answer, while it holds what the service goes on from."""

@@ -11,7 +11,7 @@ from typing import Any
 from .core.http import load_object
 from .errors import ConfigurationError
 from .messages import checked_messages
-from .private_file import write_private
+from .private_file import told_what_to_do, write_private
 
 __all__ = ["SavedConversation"]
 
@@ -69,8 +69,12 @@ class SavedConversation:
             OSError: the file cannot be read.
         """
         shown = os.fspath(path)
-        with open(path, encoding="utf-8", errors="replace") as file:
-            state = load_object(file.read())
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                state = load_object(file.read())
+        except OSError as error:
+            advice = "give the path of a file that a conversation's save() wrote"
+            raise told_what_to_do(error, path, advice) from None
         if state is None or "glmclient_conversation" not in state:
             raise ConfigurationError(f"{shown} is not a conversation that glmclient saved.")
         if state["glmclient_conversation"] != FORMAT:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 
-__all__ = ["write_private"]
+__all__ = ["told_what_to_do", "write_private"]
 
 
 def write_private(path: str | os.PathLike[str], text: str) -> None:
@@ -17,9 +17,25 @@ def write_private(path: str | os.PathLike[str], text: str) -> None:
         text: the content, written as UTF-8 with its line ends as they are.
 
     Raises:
-        OSError: the folder is missing, full or not writable; what was there stays.
+        OSError: the folder is missing, full or not writable; what was there stays. It names ``path``.
     """
-    target = os.path.realpath(path)
+    try:
+        _replace(os.path.realpath(path), text)
+    except FileNotFoundError as error:
+        raise told_what_to_do(error, path, "make its folder first, or give another path") from None
+    except OSError as error:
+        raise told_what_to_do(
+            error, path, "give another path, or see that this one can be written"
+        ) from None
+
+
+def told_what_to_do(error: OSError, path: str | os.PathLike[str], advice: str) -> OSError:
+    """Return ``error`` as one of the same class that names ``path``, the only file that the caller knows."""
+    return OSError(error.errno, f"{error.strerror}; {advice}", os.fspath(path))
+
+
+def _replace(target: str, text: str) -> None:
+    """Write a file beside ``target``, then put it in its place."""
     folder, name = os.path.split(target)
     # mkstemp makes the file readable for its owner alone, in the folder where a rename is one step.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)

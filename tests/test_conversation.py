@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -428,20 +429,46 @@ def test_what_cannot_be_saved_leaves_the_old_file(
     path = tmp_path / "talk.json"
     path.write_text("old")
     with service("One.").client() as client:
-        wrong = client.conversation(extra_body={"when": object()})
+        wrong = client.conversation()
+        wrong.options["extra_body"] = {"when": object()}
         with pytest.raises(ConfigurationError, match="cannot be written as JSON"):
             wrong.save(path)
 
         def full(*_: object) -> None:
-            raise OSError("no space left")
+            raise OSError(errno.ENOSPC, "No space left on device", "a temporary name")
 
         monkeypatch.setattr(os, "replace", full)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(OSError, match="No space left on device; give another path") as caught:
             client.conversation().save(path)
+        assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["talk.json"]
-    with pytest.raises(FileNotFoundError):
-        client.conversation().save(tmp_path / "missing" / "talk.json")
+
+
+def test_a_path_that_leads_nowhere_is_named_as_it_was_given(
+    service: Callable[..., Simulator], tmp_path: Path
+) -> None:
+    path = tmp_path / "missing" / "talk.json"
+    with service("One.").client() as client:
+        with pytest.raises(FileNotFoundError, match="make its folder first") as caught:
+            client.conversation().save(path)
+        assert (caught.value.filename, caught.value.errno) == (str(path), errno.ENOENT)
+        assert caught.value.__suppress_context__  # it names a file that nobody knows
+        with pytest.raises(FileNotFoundError, match=r"a conversation's save\(\) wrote") as caught:
+            Conversation.load(path, client)
+        assert caught.value.filename == str(path)
+
+
+@pytest.mark.parametrize("provider", ["chatglm", "qwen", "zai", "openai"])
+def test_options_are_checked_when_a_conversation_is_made(
+    service: Callable[..., Simulator], provider: str
+) -> None:
+    with service("One.", provider=provider).client() as client:
+        with pytest.raises(ConfigurationError, match="cannot honour the option 'sytem'"):
+            client.conversation(sytem="Be brief.")  # type: ignore[call-arg]
+        with pytest.raises(ConfigurationError):
+            client.conversation(model="")
+        assert client.conversation(include_unknown=True).options == {"include_unknown": True}
 
 
 def test_a_link_is_followed(service: Callable[..., Simulator], tmp_path: Path) -> None:
