@@ -42,7 +42,9 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
         raise ConfigurationError(
             f"{where} must be a mapping with 'role' and 'content', not {type(message).__name__}."
         )
-    role = message.get("role")
+    if "role" not in message:
+        raise ConfigurationError(f"{where} has no 'role'; give one of {', '.join(ROLES)}.")
+    role = message["role"]
     if role not in ROLES:
         raise ConfigurationError(
             f"{where} has the role {role!r}; it must be one of {', '.join(ROLES)}."
@@ -61,12 +63,18 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
                     f"{where}['content'][{number}] must be a content part such as {{'type': 'text', 'text': ...}}."
                 )
         return dict(message)
+    if "content" not in message:
+        raise ConfigurationError(
+            f"{where} has no 'content'; give text or a sequence of content parts."
+        )
     raise ConfigurationError(
         f"{where}['content'] must be text or a sequence of content parts, not {_kind(content)}."
     )
 
 
 def _kind(content: object) -> str:
+    if content is None:
+        return "None"
     return "an empty sequence" if content in ([], ()) else type(content).__name__
 
 
