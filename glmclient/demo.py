@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import GLMError
-from .events import Event, Finish, TextDelta, TextReplace
+from .events import Event, Finish, TextDelta, TextReplace, Usage
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -42,6 +42,9 @@ def fibonacci(n: int) -> int:
 `assert "你好"[::-1] == "好你"`""",
 }
 """What each simulated service says."""
+
+USAGE = {"zai": Usage(prompt_tokens=9, completion_tokens=38, total_tokens=47)}
+"""What the services that tell a usage say of it."""
 
 QUESTION = "斐波那契？"
 DELAY = 0.008
@@ -85,8 +88,14 @@ class _Shown:
         total = 1000 * (self.clock() - self.began)
         return (
             f"[{reason}] first event after {first:.0f} ms, all after {total:.0f} ms; "
-            f"{self.events} events, {len(self.text)} characters"
+            f"{self.events} events, {len(self.text)} characters{self._usage()}"
         )
+
+    def _usage(self) -> str:
+        usage = self.finish.usage if self.finish is not None else None
+        if usage is None:
+            return ""
+        return f"; usage: {usage.prompt_tokens} + {usage.completion_tokens} tokens"
 
 
 def _stream_sync(sim: Simulator, shown: _Shown) -> None:
@@ -155,7 +164,8 @@ def main(
     wrong: list[str] = []
     for provider, own in ANSWERS.items():
         said = own if answer is None else answer
-        with Simulator(said, provider=provider, delay=delay) as sim:
+        script = [said, Finish("stop", usage=USAGE.get(provider))]
+        with Simulator(script, provider=provider, delay=delay) as sim:
             _say(
                 screen,
                 f"A simulated {provider!r} service at {sim.url}; nothing leaves this machine.\n\n",

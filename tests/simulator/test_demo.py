@@ -26,7 +26,8 @@ def test_it_shows_the_answer_of_each_service_through_each_client() -> None:
     assert shown.count("    你好 👩‍💻\n    x = 1\n    [stop] first event after ") == 3 * len(
         demo.ANSWERS
     )
-    assert "12 characters" in shown
+    assert shown.count("12 characters\n") == 6
+    assert shown.count("12 characters; usage: 9 + 38 tokens\n") == 3  # the platform alone tells it
     assert "WRONG" not in shown
     assert shown.endswith("Every client read exactly what was said.\n")
 
