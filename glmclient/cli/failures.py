@@ -20,24 +20,38 @@ __all__ = ["error_json", "paragraph", "report", "report_usage", "say"]
 # What a program does with an argument, a person at a terminal does with an option.
 _IN_A_TERMINAL: tuple[tuple[str, str], ...] = (
     (r"Raise Timeout\(\w+=\.\.\.\)", "Give --timeout SECONDS"),
-    (r"give api_key=, or set", "give --key, store it with `glmclient keys set`, or set"),
-    (r"\bapi_key\b=?", "--key"),
-    (r"\bbase_url\b=?", "--base-url"),
-    (r"\bproxy=", "--proxy "),
-    (r"\bmodel=", "-m "),
+    (
+        r"provider '(\w+)' needs a key: give api_key=, or set",
+        r"provider '\1' needs a key: give --key, store it with `glmclient keys set \1`, or set",
+    ),
+    (r"header 'api_key'", "--key"),
+    (r"(?<![\w.])api_key\b=?", "--key"),
+    (r"(?<![\w.])base_url\b=?", "--base-url"),
+    (r"(?<![\w.])proxy=", "--proxy "),
+    (r"(?<![\w.])model=", "-m "),
     (r"verify='ca\.pem'", "SSL_CERT_FILE=ca.pem in the environment"),
     (r"provider='zai' or 'bigmodel'", "-p zai or -p bigmodel"),
     (r"provider='(\w+)'", r"-p \1"),
     (r"What came is on `error\.partial`", "What came is shown"),
+)
+_WORDS = re.compile(
+    "|".join(f"(?P<w{index}>{pattern})" for index, (pattern, _) in enumerate(_IN_A_TERMINAL))
+    # What is quoted is somebody's own word, or the name of a setting, and stays; an apostrophe quotes nothing.
+    + r"""|(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 )
 _WIDEST = 100
 
 
 def paragraph(text: str) -> str:
     """Return a message of the library in the words of the terminal, without line ends."""
-    for pattern, words in _IN_A_TERMINAL:
-        text = re.sub(pattern, words, text)
-    return " ".join(visible(text).split())
+    return " ".join(visible(_WORDS.sub(_reworded, text)).split())
+
+
+def _reworded(match: re.Match[str]) -> str:
+    if match.lastgroup is None:
+        return match[0]
+    pattern, words = _IN_A_TERMINAL[int(match.lastgroup[1:])]
+    return re.sub(pattern, words, match[0])
 
 
 def error_json(error: GLMError) -> dict[str, Any]:

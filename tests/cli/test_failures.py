@@ -68,8 +68,8 @@ def test_every_error_has_an_exit_code_that_is_documented() -> None:
     [
         ("Raise Timeout(idle=...) if it must.", "Give --timeout SECONDS if it must."),
         (
-            "needs a key: give api_key=, or set X.",
-            "needs a key: give --key, store it with `glmclient keys set`, or set X.",
+            "provider 'zai' needs a key: give api_key=, or set X.",
+            "provider 'zai' needs a key: give --key, store it with `glmclient keys set zai`, or set X.",
         ),
         ("Check base_url.", "Check --base-url."),
         ("give api_key= with a token", "give --key with a token"),
@@ -77,6 +77,16 @@ def test_every_error_has_an_exit_code_that_is_documented() -> None:
         ("use provider='zai' with a key", "use -p zai with a key"),
         ("platform: provider='zai' or 'bigmodel' with", "platform: -p zai or -p bigmodel with"),
         ("What came is on `error.partial`; ask", "What came is shown; ask"),
+        ("the value of header 'api_key' holds", "the value of --key holds"),
+        (
+            "'base_url'? 'zai.base_url'? \"a' base_url\"?",
+            "'base_url'? 'zai.base_url'? \"a' base_url\"?",
+        ),
+        (
+            "zai.base_url is none, and GLMCLIENT_PROXY=foo",
+            "zai.base_url is none, and GLMCLIENT_PROXY=foo",
+        ),
+        ("'it\\'s base_url', a model's base_url", "'it\\'s base_url', a model's --base-url"),
         ("two\nlines\x1b[2J", "two lines\ufffd[2J"),
     ],
 )
@@ -88,7 +98,7 @@ def test_the_words_of_the_library_are_met() -> None:
     with pytest.raises(ConfigurationError) as missing:
         SyncClient("zai")
     told = paragraph(str(missing.value))
-    assert "glmclient keys set" in told
+    assert "`glmclient keys set zai`" in told
     assert "api_key" not in told
     with pytest.raises(ConfigurationError) as missing:
         SyncClient("openai")
