@@ -77,6 +77,7 @@ def _new(session: Session, rest: str) -> None:
 def _model(session: Session, rest: str) -> None:
     conversation = session.conversation
     if rest:
+        session.client.provider.prepare("Hello", rest, {})  # raises if it has no such model
         conversation.model = rest
     told = conversation.model or session.client.provider.default_model or "the server's own"
     session.look.say(f"model: {told}")

@@ -115,6 +115,16 @@ def test_a_conversation_is_kept_and_gone_on_with(run: Run, serve: Serve, home: P
     assert json.loads((home / "last_conversation.json").read_text()) == kept
 
 
+def test_a_model_that_there_is_not_is_refused_at_once(run: Run, serve: Serve) -> None:
+    simulator = serve("One.")
+    ran = run("chat", stdin="/model glm-9\nFirst?\n/model glm-4\n")
+    assert ran.err.splitlines()[0].startswith(
+        "glmclient: ChatGLM's guest service offers glm-4, not"
+    )
+    assert (ran.out, ran.err.splitlines()[1:]) == ("One.\n", ["model: glm-4"])
+    assert simulator.prompts == ("First?",)
+
+
 # -- Ctrl-C ----------------------------------------------------------------------------------------
 
 
