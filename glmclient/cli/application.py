@@ -51,6 +51,7 @@ class Application(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = _help_first(args)
         if _means_ask(args, ctx):
             args = ["ask", *args]
             ctx.meta[IMPLIED] = True
@@ -62,6 +63,15 @@ class Application(click.Group):
 
 IMPLIED = "glmclient.ask_is_implied"
 """In ``Context.meta``: ``ask`` was not typed."""
+
+
+def _help_first(args: list[str]) -> list[str]:
+    """Return ``help`` and ``help COMMAND`` as the option means them; with more words it is a question."""
+    if args == ["help"]:
+        return ["--help"]
+    if len(args) == 2 and args[0] == "help" and args[1] in COMMANDS:
+        return [args[1], "--help"]
+    return args
 
 
 def _means_ask(args: Sequence[str], ctx: click.Context) -> bool:

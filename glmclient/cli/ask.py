@@ -104,8 +104,12 @@ def display_of(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
     return LiveDisplay(look, choices.provider)
 
 
-def question_of(words: tuple[str, ...]) -> str:
+def question_of(words: tuple[str, ...], usage: str = 'glmclient "your question"') -> str:
     """Return standard input, if something is piped into it, and the words of the command line.
+
+    Args:
+        words: what stands on the command line.
+        usage: what to write, if there is no question.
 
     Raises:
         UsageError: there is nothing to ask, or a command stands behind its options.
@@ -120,7 +124,7 @@ def question_of(words: tuple[str, ...]) -> str:
     piped = "" if sys.stdin.isatty() else _standard_input(hint=bool(said))
     asked = "\n\n".join(part for part in (piped, said) if part)
     if not asked.strip():
-        raise click.UsageError('there is nothing to ask; write: glmclient "your question"')
+        raise click.UsageError(f"there is nothing to ask; write: {usage}")
     return asked
 
 

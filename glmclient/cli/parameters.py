@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -82,11 +83,11 @@ _SERVICE = (
     click.option(
         "-m", "--model", metavar="NAME", shell_complete=_complete_model, help="The model to ask."
     ),
-    click.option("--base-url", metavar="URL", help="The address of the service."),
+    click.option("--base-url", metavar="URL", help="The address of the one service."),
     click.option(
         "--key",
         metavar="KEY",
-        help="The key or token; others on this machine may see it, `glmclient keys` hides it.",
+        help="Its key or token; others on this machine may see it, `glmclient keys` hides it.",
     ),
     click.option("--proxy", metavar="URL", help="An HTTP, HTTPS or SOCKS proxy for everything."),
     click.option(
@@ -98,6 +99,20 @@ _SERVICE = (
     _VERBOSE,
 )
 
+
+def _apart(
+    ctx: click.Context, parameter: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Refuse ``KEY=VALUE``: the word behind it, mostly the question, would be its value."""
+    for name, _ in pairs:
+        key, equals, value = name.partition("=")
+        if equals:
+            raise click.UsageError(
+                f"KEY and VALUE are two words: write `-o {key} {shlex.quote(value)}`."
+            )
+    return pairs
+
+
 _QUESTION = (
     click.option("-s", "--system", metavar="TEXT", help="The system message."),
     click.option(
@@ -107,6 +122,7 @@ _QUESTION = (
         nargs=2,
         multiple=True,
         metavar="KEY VALUE",
+        callback=_apart,
         shell_complete=_complete_option,
         help="An option of the service, such as `-o temperature 0.2`; the value is JSON or text.",
     ),

@@ -43,15 +43,25 @@ def record(file: str, question: tuple[str, ...], **given: Any) -> int:
     Keys, cookies and ids are left out; question and answer are in it. The file is for a bug report, or for a test:
     `glmclient replay FILE` shows it again, without a network.
     """
-    asked = question_of(question)
+    asked = question_of(question, 'glmclient record FILE "your question"')
     settings = Settings()
+    before = _state(file)
     with told(given["verbose"]):
         try:
             return ask_once(asked, settings, given, record=file)
         finally:
             # What failed is recorded as well: that is what bug reports are about.
-            if not (given["as_json"] or given["as_lines"]) and os.path.exists(file):
+            if not (given["as_json"] or given["as_lines"]) and _state(file) != before:
                 look_of(settings, given).note(f"[recorded] {file}")
+
+
+def _state(file: str) -> tuple[int, int] | None:
+    """Return what changes when a file is written; ``None`` if there is no file."""
+    try:
+        found = os.stat(file)
+    except OSError:  # why it cannot be reached is told by whoever writes to it
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @click.command()

@@ -95,6 +95,7 @@ def test_what_is_no_question(run: Run, serve: Serve) -> None:
     assert nothing.code == 2
     assert 'write: glmclient "your question"' in nothing.err
     assert run("ask").code == 2
+    assert 'write: glmclient record FILE "your question"' in run("record", "a.cassette").err
     behind = run("-p", "zai", "chat")
     assert behind.code == 2
     assert "glmclient chat ..." in behind.err
@@ -107,6 +108,24 @@ def test_without_anything_there_is_help(run: Run) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert run("--help").code == 0
     assert run("--version").out.startswith("glmclient ")
+
+
+def test_help_is_a_command_too(run: Run, serve: Serve) -> None:
+    simulator = serve()
+    assert run("help").out == run("--help").out
+    assert run("help", "chat").out == run("chat", "--help").out
+    assert (
+        run("help", "me").code == run("help", "me", "please").code == run("ask", "help").code == 0
+    )
+    assert simulator.prompts == ("help me", "help me please", "help")
+
+
+def test_an_option_is_two_words(run: Run, serve: Serve) -> None:
+    simulator = serve()
+    ran = run("-p", "zai", "--key", "k", "-o", "temperature=0.2", "Hello")
+    assert ran.code == 2
+    assert "write `-o temperature 0.2`" in ran.err
+    assert simulator.requests == ()
 
 
 def test_a_mistyped_command_is_hinted_at(run: Run, serve: Serve) -> None:
