@@ -16,6 +16,7 @@ from ..errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
+    ConfigurationError,
     GLMError,
     NotFoundError,
     PermissionDeniedError,
@@ -28,7 +29,14 @@ from ..transports.base import scrubbed
 from .failures import paragraph
 from .parameters import Choices
 from .places import HOME, INSTALL, folder, is_private
-from .settings import KEYS_FILE, SETTINGS_FILE, Stored, key_variables, stored_keys
+from .settings import (
+    KEYS_FILE,
+    SETTINGS_FILE,
+    Stored,
+    key_variables,
+    stored_keys,
+    wrong_variables,
+)
 
 __all__ = [
     "BAD",
@@ -108,7 +116,7 @@ def kept() -> Iterator[Finding]:
     if place is None:
         yield Finding("settings", "place", WORTH_A_LOOK, f"none: {INSTALL}, or set {HOME}")
     else:
-        yield _settings(place / SETTINGS_FILE)
+        yield from _settings(place / SETTINGS_FILE)
         if not is_private(place / KEYS_FILE):
             yield Finding(
                 "settings",
@@ -116,6 +124,8 @@ def kept() -> Iterator[Finding]:
                 BAD,
                 f"others can read it: chmod 600 {_without_user(place / KEYS_FILE)}",
             )
+    for variable, problem in wrong_variables(os.environ).items():
+        yield Finding("settings", variable, BAD, paragraph(problem))
     try:
         stored = stored_keys()
     except GLMError as error:
@@ -126,12 +136,19 @@ def kept() -> Iterator[Finding]:
             yield _looked_at(name, source, key)
 
 
-def _settings(path: os.PathLike[str]) -> Finding:
+def _settings(path: os.PathLike[str]) -> Iterator[Finding]:
     try:
-        names = ", ".join(sorted(Stored.read().values)) or "nothing is set"
-    except GLMError as error:
-        return Finding("settings", SETTINGS_FILE, BAD, paragraph(str(error)))
-    return Finding("settings", SETTINGS_FILE, GOOD, f"{_without_user(path)}: {names}")
+        stored = Stored.unchecked()
+    except ConfigurationError as error:
+        yield Finding("settings", SETTINGS_FILE, BAD, paragraph(str(error)))
+        return
+    names = ", ".join(sorted(stored.values)) or "nothing is set"
+    yield Finding("settings", SETTINGS_FILE, GOOD, f"{_without_user(path)}: {names}")
+    for name in stored.values:
+        try:
+            stored.get(name)
+        except ConfigurationError as error:
+            yield Finding("settings", name, BAD, paragraph(str(error)))
 
 
 def _without_user(path: os.PathLike[str]) -> str:

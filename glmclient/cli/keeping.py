@@ -55,7 +55,9 @@ def keys(ctx: click.Context) -> None:
 def set_key(provider: str) -> int:
     """Keep a key; it is asked for without being shown, or read from standard input."""
     key = _typed(f"Key for {provider}").strip()
-    if not key or any(character.isspace() for character in key):
+    if not key:
+        raise ConfigurationError("nothing was given; no key was kept.")
+    if any(character.isspace() for character in key):
         raise ConfigurationError("a key is one word; nothing was kept.")
     write_keys({**stored_keys(), provider: key})
     click.echo(f"The key for {provider} is kept.", err=True)
@@ -97,7 +99,8 @@ def settings(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    kept = Stored.read().values
+    stored = Stored.unchecked()
+    kept = stored.values
     for name, (_, what) in SETTINGS.items():
         variable = variable_of(name.removeprefix("SERVICE."))
         said = os.environ.get(variable, "").strip() if name != "SERVICE.base_url" else ""
@@ -112,6 +115,8 @@ def settings(ctx: click.Context) -> None:
             click.echo(f"{name} = {_shown(kept[name])}")
     unset = [name for name in SETTINGS if name.startswith("SERVICE.")]
     click.echo(f"For each service: {', '.join(unset)}.", err=True)
+    for name in kept:
+        stored.get(name)  # raises for one that is wrong, when all are shown
 
 
 def _shown(value: object) -> str:
@@ -125,7 +130,7 @@ def _shown(value: object) -> str:
 @click.argument("value")
 def set_setting(name: str, value: str) -> int:
     """Keep a setting, such as `provider zai` or `zai.model glm-4.6`."""
-    Stored.read().changed(name, checked(name, value)).write()
+    Stored.unchecked().changed(name, checked(name, value)).write()
     return exit_codes.OK
 
 
@@ -133,7 +138,7 @@ def set_setting(name: str, value: str) -> int:
 @click.argument("name")
 def unset_setting(name: str) -> int:
     """Forget a setting."""
-    stored = Stored.read()
+    stored = Stored.unchecked()
     if name not in stored.values:
         raise ConfigurationError(f"{name} is not set.")
     stored.changed(name, None).write()

@@ -7,8 +7,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..configuration import PROVIDERS
+from ..core.http import checked_base_url
 from ..errors import ConfigurationError
 from .places import read_object, write_object
 
@@ -22,6 +24,7 @@ __all__ = [
     "stored_keys",
     "variable_of",
     "write_keys",
+    "wrong_variables",
 ]
 
 DEFAULT_PROVIDER = "chatglm"
@@ -55,6 +58,28 @@ def _seconds(name: str, value: str) -> float:
     return seconds
 
 
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+def _proxy(name: str, value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        shown = value.rpartition("@")[2]  # a password may stand before it
+        raise ConfigurationError(
+            f"{name} must be a URL such as http://host:3128, with http, https, socks5 or socks5h, not {shown!r}."
+        )
+    return value
+
+
+def _address(name: str, value: str) -> str:
+    checked_base_url(value, name)
+    return value
+
+
 def _provider(name: str, value: str) -> str:
     if value not in PROVIDERS:
         raise ConfigurationError(
@@ -64,17 +89,17 @@ def _provider(name: str, value: str) -> str:
 
 
 SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
-    # name: how it is read, and what it is
-    "provider": (_provider, "the service that is asked"),
-    "system": (_text, "the system message"),
-    "timeout": (_seconds, "seconds for a whole answer"),
-    "proxy": (_text, "the URL of a proxy for everything"),
-    "plain": (_switch, "no Markdown on a terminal"),
-    "hide_reasoning": (_switch, "the model's thinking is not shown"),
-    "usage": (_switch, "tokens and timing are shown after an answer"),
-    "save": (_switch, "the last conversation is kept for --continue (on, if not set)"),
-    "SERVICE.model": (_text, "the model for a service, such as zai.model"),
-    "SERVICE.base_url": (_text, "the address of a service, such as openai.base_url"),
+    # name: how it is read, and what holds while it is not set
+    "provider": (_provider, f"{DEFAULT_PROVIDER} is asked"),
+    "system": (_text, "there is no system message"),
+    "timeout": (_seconds, "a whole answer may take as long as the library allows"),
+    "proxy": (_proxy, "the environment's proxies are used"),
+    "plain": (_switch, "Markdown is rendered on a terminal; on leaves it as it is"),
+    "hide_reasoning": (_switch, "the model's thinking is shown; on hides it"),
+    "usage": (_switch, "tokens and timing are not shown; on shows them after an answer"),
+    "save": (_switch, "the last conversation is kept for --continue; off keeps none"),
+    "SERVICE.model": (_text, "the service's own model is asked"),
+    "SERVICE.base_url": (_address, "the service's own address is asked"),
 }
 """Every setting by its name; ``SERVICE`` stands for the name of one."""
 
@@ -121,13 +146,39 @@ class Stored:
         """Read the file; there may be none.
 
         Raises:
-            ConfigurationError: it is damaged, or names a setting that there is not.
+            ConfigurationError: it is damaged, or a setting in it is wrong.
         """
-        values = read_object("config", SETTINGS_FILE)
-        for name, value in values.items():
-            said = str(value).lower() if isinstance(value, bool) else str(value)
+        stored = cls.unchecked()
+        for name in stored.values:
+            stored.get(name)
+        return stored
+
+    @classmethod
+    def unchecked(cls) -> Stored:
+        """Read the file, to show it or to mend it.
+
+        Raises:
+            ConfigurationError: it is damaged.
+        """
+        return cls(read_object("config", SETTINGS_FILE))
+
+    def get(self, name: str) -> Any:
+        """Return the value of a setting, ``None`` if it has none.
+
+        Raises:
+            ConfigurationError: it is wrong.
+        """
+        value = self.values.get(name)
+        if name not in self.values:
+            return None
+        said = str(value).lower() if isinstance(value, bool) else str(value)
+        try:
             checked(name, said)
-        return cls(values)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"a kept setting is wrong: {error} To be without it: `glmclient settings unset {name}`."
+            ) from None
+        return value
 
     def changed(self, name: str, value: Any) -> Stored:
         """Return the settings with another value; ``None`` takes it away."""
@@ -174,20 +225,28 @@ class Settings:
         said = self._environment.get(variable, "").strip()
         if said:
             return SETTINGS[name][0](variable, said)
-        return self.stored.values.get(name)
+        return self.stored.get(name)
 
     def model(self, provider: str, argument: str | None) -> str | None:
         """Return the model for a service."""
         said = argument or self._environment.get(variable_of("model"), "").strip()
-        return said or self.stored.values.get(f"{provider}.model")
+        return said or self.stored.get(f"{provider}.model")
 
     def base_url(self, provider: str, argument: str | None) -> str | None:
-        """Return the address of a service; ``None`` lets the environment and the default decide."""
+        """Return the address of a service; ``None`` lets the environment and the default decide.
+
+        Raises:
+            ConfigurationError: the environment's address, or the file's, is none.
+        """
         if argument is not None:
             return argument
-        if any(self._environment.get(name, "").strip() for name in PROVIDERS[provider][3]):
-            return None
-        return self.stored.values.get(f"{provider}.base_url")
+        for variable in PROVIDERS[provider][3]:
+            said = self._environment.get(variable, "").strip()
+            if said:
+                _address(variable, said)
+                return None
+        kept: str | None = self.stored.get(f"{provider}.base_url")
+        return kept
 
     def key(self, provider: str, argument: str | None) -> str | None:
         """Return the key for a service; ``None`` lets the environment decide."""
@@ -196,6 +255,21 @@ class Settings:
         if any(self._environment.get(name, "").strip() for name in key_variables(provider)):
             return None
         return (self._keys if self._keys is not None else stored_keys()).get(provider)
+
+
+def wrong_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment's variables that are set to what they cannot be, and what is wrong with each."""
+    read = {variable_of(name): how for name, (how, _) in SETTINGS.items() if "." not in name}
+    read |= {variable: _address for known in PROVIDERS.values() for variable in known[3]}
+    wrong: dict[str, str] = {}
+    for variable, how in read.items():
+        said = environment.get(variable, "").strip()
+        try:
+            if said:
+                how(variable, said)
+        except ConfigurationError as error:
+            wrong[variable] = str(error)
+    return wrong
 
 
 def stored_keys() -> dict[str, str]:

@@ -118,6 +118,7 @@ def test_nothing_is_read_from_the_working_directory(
         ("usage", "NO", False),
         ("zai.model", "glm-4.6", "glm-4.6"),
         ("openai.base_url", "http://h/v1", "http://h/v1"),
+        ("proxy", "socks5://user:password@h:1080", "socks5://user:password@h:1080"),
         ("system", "Be brief.", "Be brief."),
     ],
 )
@@ -132,6 +133,10 @@ def test_settings_that_there_are(name: str, value: str, kept: Any) -> None:
         ("timeout", "soon", "seconds above 0"),
         ("timeout", "-1", "seconds above 0"),
         ("plain", "perhaps", "on or off"),
+        ("proxy", "foo", "proxy must be a URL such as http://host:3128, .* not 'foo'"),
+        ("proxy", "http://[", "proxy must be a URL"),
+        ("proxy", "ftp://user:password@host", "not 'host'"),
+        ("zai.base_url", "foo", "zai.base_url must start with http:// or https:// .* got 'foo'"),
         ("system", " ", "must not be empty"),
         ("provder", "zai", "Did you mean 'provider'"),
         ("model", "x", "model'"),
@@ -161,6 +166,8 @@ def test_argument_then_environment_then_file_then_default() -> None:
     assert silent.base_url("zai", "http://given") == "http://given"
     assert silent.base_url("zai", None) == "http://filed"
     assert Settings(stored, {"ZAI_BASE_URL": "http://said"}).base_url("zai", None) is None
+    with pytest.raises(ConfigurationError, match=r"ZAI_BASE_URL must start with .* got 'foo'"):
+        Settings(stored, {"ZAI_BASE_URL": "foo"}).base_url("zai", None)
 
 
 def test_the_same_order_holds_for_keys(home: Path) -> None:
@@ -177,6 +184,46 @@ def test_a_file_with_a_wrong_setting_is_told(home: Path) -> None:
     (home / "settings.json").write_text('{"timeot": 1}')
     with pytest.raises(ConfigurationError, match="Did you mean 'timeout'"):
         Settings()
+
+
+def test_a_wrong_setting_is_named_and_can_be_mended(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    kept = {"proxy": "foo", "zai.base_url": "bar", "usage": True}
+    (home / "settings.json").write_text(json.dumps(kept))
+    told = run("Hi")
+    assert told.code == 2
+    assert "proxy must be a URL" in told.err
+    assert "'foo'" in told.err
+    assert "`glmclient settings unset proxy`" in told.err
+    shown = run("settings")
+    assert (shown.code, "proxy = foo\n" in shown.out) == (2, True)
+    assert "zai.base_url = bar\n" in shown.out
+    assert run("settings", "set", "proxy", "http://127.0.0.1:9").code == 0
+    assert "zai.base_url must start with" in run("Hi").err
+    assert run("settings", "unset", "zai.base_url").code == 0
+    assert run("settings").code == 0
+    monkeypatch.setenv("GLMCLIENT_PROXY", "foo")
+    assert "GLMCLIENT_PROXY must be a URL" in run("Hi").err
+    monkeypatch.delenv("GLMCLIENT_PROXY")
+    monkeypatch.setenv("GLMCLIENT_CHATGLM_BASE_URL", "foo")
+    wrong = run("Hi").err
+    assert wrong.startswith("glmclient: GLMCLIENT_CHATGLM_BASE_URL must start with")
+    assert wrong.endswith("got 'foo'.\n")
+
+
+def test_the_users_words_are_left_alone(run: Run) -> None:
+    ran = run("settings", "set", "base_url", "x")
+    assert ran.code == 2
+    assert "there is no setting 'base_url'. Did you mean 'zai.base_url'?" in ran.err
+    assert "glmclient: zai.base_url must" in run("settings", "set", "zai.base_url", "x").err
+
+
+def test_what_holds_while_nothing_is_set(run: Run) -> None:
+    shown = run("settings").out
+    assert "hide_reasoning is not set: the model's thinking is shown; on hides it\n" in shown
+    assert "plain is not set: Markdown is rendered on a terminal; on leaves it as it is\n" in shown
 
 
 # -- the commands ----------------------------------------------------------------------------------
@@ -238,9 +285,17 @@ def test_a_key_is_asked_for_without_being_shown(run: Run, monkeypatch: pytest.Mo
     assert stored_keys() == {"zai": KEY}
 
 
-@pytest.mark.parametrize("typed", ["\n", "two words\n"])
-def test_what_is_no_key_is_not_kept(run: Run, typed: str) -> None:
-    assert run("keys", "set", "zai", stdin=typed).code == 2
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("", "nothing was given; no key was kept."),
+        ("\n", "nothing was given; no key was kept."),
+        ("two words\n", "a key is one word; nothing was kept."),
+    ],
+)
+def test_what_is_no_key_is_not_kept(run: Run, typed: str, told: str) -> None:
+    ran = run("keys", "set", "zai", stdin=typed)
+    assert (ran.code, ran.err) == (2, f"glmclient: {told}\n")
     assert stored_keys() == {}
 
 
