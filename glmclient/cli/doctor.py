@@ -7,21 +7,35 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..configuration import PROVIDERS
-from ..errors import ConfigurationError, GLMError
+from ..errors import APIStatusError, ConfigurationError, GLMError
 from . import exit_codes
 from .answering import told
 from .cells import wrapped
-from .checks import BAD, GOOD, SKIPPED, Finding, installed, kept, meaning, ways
+from .checks import (
+    BAD,
+    GOOD,
+    SKIPPED,
+    WORTH_A_LOOK,
+    Finding,
+    installed,
+    kept,
+    meaning,
+    ways,
+)
+from .failures import paragraph
 from .parameters import Choices, choices_of, service_options
 from .screen import terminal_size
-from .settings import Settings, Stored, key_variables, stored_keys
+from .settings import DEFAULT_PROVIDER, Settings, Stored, key_variables, stored_keys
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 __all__ = ["doctor"]
 
@@ -30,6 +44,8 @@ SECONDS = 30.0
 QUESTION = "Reply with the single word OK."
 _GUESTS = ("chatglm", "qwen")
 """They are asked a question: nothing less tells whether they answer, and it costs nothing."""
+_SITES = ("zai", "bigmodel")
+"""The platform's own; a compatible server is to list its models."""
 
 
 @click.command()
@@ -49,34 +65,74 @@ def doctor(ask: bool, offline: bool, doors: bool, as_json: bool, **given: Any) -
 
     Tells versions, proxies, where settings are kept, which keys there are, and whether each service answers and what
     its answer means. No key, no password and no answer is shown, so that the output can be sent to others.
+
+    Without -p it looks at every service; -m, --base-url and --key are for the one that a question would go to, and
+    the others never see them.
     """
-    settings = _readable_settings()
-    asked = [given["provider"]] if given["provider"] else list(PROVIDERS)
-    choices = {name: choices_of(settings, {**given, "provider": name}) for name in asked}
+    choices, wrong = _choices(_readable_settings(), given)
     with told(given["verbose"]):
-        findings = _findings(choices, ask=ask, offline=offline, doors=doors)
+        findings = _findings(choices, wrong, ask=ask, offline=offline, doors=doors)
         worst = _told_as_json(findings) if as_json else _told_as_text(findings)
     return exit_codes.OTHER if worst else exit_codes.OK
 
 
 def _readable_settings() -> Settings:
-    """Return the settings without files that are damaged; the findings tell of those."""
+    """Return the settings without files that are damaged; the findings tell of those.
+
+    A single setting that is wrong stays: what it was for is not done without it, such as a proxy.
+    """
     stored, keys = Stored({}), dict[str, str]()
     with contextlib.suppress(ConfigurationError):
-        stored = Stored.read()
+        stored = Stored.unchecked()
     with contextlib.suppress(ConfigurationError):
         keys = stored_keys()
     return Settings(stored, keys=keys)
 
 
+_OF_ONE_SERVICE: Mapping[str, None] = {"model": None, "base_url": None, "key": None}
+"""Arguments that mean one service: a key must not reach the address of another."""
+
+
+def _choices(
+    settings: Settings, given: Mapping[str, Any]
+) -> tuple[dict[str, Choices], dict[str, ConfigurationError]]:
+    """Return how to reach each service, and why some cannot be asked."""
+    meant = given["provider"] or _default_service(settings)
+    choices: dict[str, Choices] = {}
+    wrong: dict[str, ConfigurationError] = {}
+    for name in [given["provider"]] if given["provider"] else PROVIDERS:
+        own = {} if name == meant else _OF_ONE_SERVICE
+        try:
+            choices[name] = choices_of(settings, {**given, **own, "provider": name})
+        except ConfigurationError as error:
+            wrong[name] = error
+    return choices, wrong
+
+
+def _default_service(settings: Settings) -> str | None:
+    """Return the service that a question would go to; ``None`` if the setting for it is wrong."""
+    try:
+        name: str = settings.get("provider") or DEFAULT_PROVIDER
+    except ConfigurationError:  # the findings tell of it
+        return None
+    return name
+
+
 def _findings(
-    choices: dict[str, Choices], *, ask: bool, offline: bool, doors: bool
+    choices: Mapping[str, Choices],
+    wrong: Mapping[str, ConfigurationError],
+    *,
+    ask: bool,
+    offline: bool,
+    doors: bool,
 ) -> Iterator[Finding]:
     yield from installed()
     yield from kept()
     yield from ways(choices)
     if offline:
         return
+    for name, error in wrong.items():
+        yield Finding("services", name, BAD, f"not asked: {paragraph(str(error))}")
     for name, choice in choices.items():
         yield _service(choice, question=ask or name in _GUESTS)
     if doors:
@@ -133,7 +189,23 @@ def _service(choices: Choices, *, question: bool) -> Finding:
             "services", name, GOOD, f"answers in {time.monotonic() - began:.1f} s: {found}"
         )
     except GLMError as error:
+        if name in _SITES and _lists_nothing(error):
+            return Finding(
+                "services",
+                name,
+                WORTH_A_LOOK,
+                f"{_no_list(error)} (--ask). Check the address, if it is not the platform's own",
+            )
         return Finding("services", name, BAD, meaning(error))
+
+
+def _lists_nothing(error: GLMError) -> TypeGuard[APIStatusError]:
+    """Tell whether there is no list of models; the platform does not promise one."""
+    return isinstance(error, APIStatusError) and error.status_code in (404, 405)
+
+
+def _no_list(error: APIStatusError) -> str:
+    return f"no list of models there ({error.status_code}); the key was not tried"
 
 
 def _has_key(choices: Choices) -> bool:
@@ -150,6 +222,8 @@ def _tried(choices: Choices, *, question: bool) -> str:
             reply = client.chat(QUESTION)
             model = reply.finish.model if reply.finish is not None else None
             return f"{len(reply.text)} characters{f' by {model}' if model else ''}"
+        # The platform's models are known here, and would stand in for a list that is not there.
+        client.provider.models = ()
         count = len(client.models())
     return f"{count} models" + ("" if choices.provider == "openai" else "; the key fits")
 
@@ -157,7 +231,7 @@ def _tried(choices: Choices, *, question: bool) -> str:
 # -- the doors ---------------------------------------------------------------------------------------------
 
 
-def _doors(choices: dict[str, Choices]) -> Iterator[Finding]:
+def _doors(choices: Mapping[str, Choices]) -> Iterator[Finding]:
     """Try every platform key at every door of the platform."""
     from ..providers.platform import BigModel, Zai
 
@@ -181,7 +255,8 @@ def _doors(choices: dict[str, Choices]) -> Iterator[Finding]:
             try:
                 _tried(tried, question=False)
             except GLMError as error:
-                yield Finding("doors", subject, SKIPPED, f"at {door}: {meaning(error)}")
+                why = _no_list(error) if _lists_nothing(error) else meaning(error)
+                yield Finding("doors", subject, SKIPPED, f"at {door}: {why}")
             else:
                 yield Finding("doors", subject, GOOD, f"fits {door} ({url})")
 

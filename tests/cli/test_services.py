@@ -172,6 +172,114 @@ def test_doctor_asks_a_compatible_server(run: Run, serve: Serve) -> None:
     assert "key" not in told["services", "openai"][1]
 
 
+class Answering:
+    """A server that gives one answer to everything, and keeps what it was sent."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.requests: list[SimulatedRequest] = []
+        self._server = LoopbackServer(self)
+
+    def __enter__(self) -> str:
+        self._server.start()
+        return self._server.url
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+    def respond(self, request: SimulatedRequest) -> SimulatedResponse:
+        self.requests.append(request)
+        return SimulatedResponse.of_json({"error": {"message": "no"}}, self.status)
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys that it was sent; a guest of ChatGLM has none, and says so."""
+        said = {request.headers.get("authorization", "undefined") for request in self.requests}
+        return said - {"undefined"}
+
+
+@pytest.fixture
+def everywhere(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key for each service, and a simulated service for each."""
+    for provider in ("chatglm", "qwen", "zai", "bigmodel"):
+        serve("OK", provider=provider)
+    for variable in ("HF_TOKEN", "ZAI_API_KEY", "ZHIPUAI_API_KEY"):
+        monkeypatch.setenv(variable, f"key-in-{variable}")
+
+
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [("", ""), ("zai", "ZAI_API_KEY"), ("qwen", "HF_TOKEN"), ("nobody", "")],
+)
+def test_an_address_is_for_one_service_and_gets_no_key_of_another(
+    run: Run, everywhere: None, monkeypatch: pytest.MonkeyPatch, default: str, said: str
+) -> None:
+    monkeypatch.setenv("GLMCLIENT_PROVIDER", default)
+    with (strange := Answering(500)) as url:
+        code, told, _ = findings(run, "--base-url", url)
+    assert code == 1
+    assert strange.keys == ({f"Bearer key-in-{said}"} if said else set())
+    asked = default or "chatglm"
+    for name in ("chatglm", "qwen", "zai", "bigmodel"):
+        assert told["services", name][0] == ("bad" if name == asked else "good")
+    if default == "nobody":
+        assert strange.requests == []
+        assert "must be one of" in told["settings", "GLMCLIENT_PROVIDER"][1]
+
+
+def test_a_key_and_a_model_are_for_one_service(
+    run: Run, everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (strange := Answering(500)) as url:
+        monkeypatch.setenv("ZHIPUAI_BASE_URL", url)
+        monkeypatch.setenv("GLMCLIENT_PROVIDER", "zai")
+        _, told, _ = findings(run, "--key", "given", "-m", "glm-4.6")
+    assert strange.keys == {"Bearer key-in-ZHIPUAI_API_KEY"}
+    assert told["services", "zai"][0] == told["services", "chatglm"][0] == "good"
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_doctor_claims_nothing_without_a_list_of_models(
+    run: Run, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Answering(status) as url:
+        monkeypatch.setattr("glmclient.providers.platform.Zai.coding_url", url)
+        monkeypatch.setenv("ZHIPUAI_BASE_URL", url)
+        monkeypatch.setattr("glmclient.providers.platform.BigModel.coding_url", url)
+        arguments = ("-p", "zai", "--key", "nokey", "--base-url", url)
+        ran = run("doctor", "--doors", "--json", *arguments)
+        _, openai, _ = findings(run, "-p", "openai", "--base-url", url)
+    found = json.loads(ran.out)
+    no_list = f"no list of models there ({status}); the key was not tried"
+    (told,) = [f for f in found if f["section"] == "services"]
+    assert told["verdict"] == "worth a look"
+    assert told["text"].startswith(f"{no_list} (--ask).")
+    doors = [(f["verdict"], f["text"].partition(": ")[2]) for f in found if f["section"] == "doors"]
+    assert doors == [("skipped", no_list)] * 4
+    assert openai["services", "openai"][0] == "bad"
+
+
+def test_doctor_names_wrong_settings_and_asks_nobody_with_them(
+    run: Run, serve: Serve, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = serve("OK")
+    home.mkdir()
+    (home / "settings.json").write_text('{"proxy": "foo"}')
+    code, told, _ = findings(run, "-p", "chatglm")
+    assert code == 1
+    assert told["settings", "proxy"][0] == "bad"
+    assert told["services", "chatglm"][0] == "bad"
+    assert told["services", "chatglm"][1].startswith("not asked: a kept setting is wrong: proxy")
+    (home / "settings.json").unlink()
+    monkeypatch.setenv("GLMCLIENT_CHATGLM_BASE_URL", "foo")
+    monkeypatch.setenv("GLMCLIENT_TIMEOUT", "soon")
+    code, told, _ = findings(run, "--offline")
+    assert code == 1
+    assert "got 'foo'" in told["settings", "GLMCLIENT_CHATGLM_BASE_URL"][1]
+    assert "'soon'" in told["settings", "GLMCLIENT_TIMEOUT"][1]
+    assert simulator.requests == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
@@ -276,6 +384,23 @@ def test_what_fails_is_recorded_too(run: Run, serve: Serve, tmp_path: Path) -> N
     assert (replayed.code, replayed.out) == (12, "One\n")
     told = run("replay", "--jsonl", tape)
     assert json.loads(told.err)["error"]["type"] == "StreamInterrupted"
+
+
+def test_what_was_not_recorded_is_not_told_as_recorded(
+    run: Run, serve: Serve, tmp_path: Path
+) -> None:
+    serve("Hello")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Buy milk.\n")
+    ran = run("record", str(notes), "hi")
+    assert ran.code == 2
+    assert "[recorded]" not in ran.err
+    assert notes.read_text() == "Buy milk.\n"
+    tape = str(tmp_path / "chat.cassette")
+    assert "[recorded]" in run("record", tape, "Hi").err
+    refused = run("record", tape, "-o", "temperature", "0.5", "Hi")
+    assert (refused.code, "[recorded]" in refused.err) == (2, False)
+    assert "[recorded]" in run("record", tape, "Hi").err
 
 
 def test_several_questions_are_replayed(
