@@ -16,7 +16,7 @@ from .errors import GLMError
 from .events import Event, Finish, TextDelta, TextReplace, Usage
 
 if TYPE_CHECKING:
-    from .simulator import Simulator
+    from .simulator import Simulator, Step
 
 __all__ = ["main"]
 
@@ -164,7 +164,7 @@ def main(
     wrong: list[str] = []
     for provider, own in ANSWERS.items():
         said = own if answer is None else answer
-        script = [said, Finish("stop", usage=USAGE.get(provider))]
+        script: list[str | Step] = [said, Finish("stop", usage=USAGE.get(provider))]
         with Simulator(script, provider=provider, delay=delay) as sim:
             _say(
                 screen,

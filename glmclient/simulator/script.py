@@ -222,7 +222,7 @@ class Answers:
             self._questions.append(request)
         if number >= len(script.answers) and not script.repeat:
             raise ConfigurationError(
-                f"the script has {_counted(script)}, and no more for this request (a retry takes an answer, too). "
+                f"the script has {_counted(script)}, and this is question {number + 1}; each try of a question counts. "
                 "Add an answer, or say Script(..., repeat=True)."
             )
         answer = script.answers[number % len(script.answers)]

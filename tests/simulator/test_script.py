@@ -154,7 +154,7 @@ def test_one_answer_serves_every_question() -> None:
 def test_a_script_gives_each_question_its_own_answer_and_then_is_over() -> None:
     answers = Answers(Script("a", ["b"], lambda request: request.path))
     assert [said(answers, f"/{n}")[0].text for n in range(3)] == ["a", "b", "/2"]
-    with pytest.raises(ConfigurationError, match="has 3 answers, and no more for this request"):
+    with pytest.raises(ConfigurationError, match="has 3 answers, and this is question 4; each try"):
         said(answers)
     assert [request.path for request in answers.questions] == ["/0", "/1", "/2", "/"]
 

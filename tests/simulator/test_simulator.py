@@ -355,10 +355,10 @@ def test_a_wrong_script_is_told_at_once(script: Any, arguments: dict[str, Any], 
 
 
 def test_what_goes_wrong_while_serving_is_raised_at_the_end() -> None:
-    with pytest.raises(ConfigurationError, match="no more for this request"):
+    with pytest.raises(ConfigurationError, match="this is question 2"):
         with Simulator(Script("a")) as sim, sim.client() as client:
             client.chat("1")
-            with pytest.raises(ServerError, match="the script has 1 answer, and no more"):
+            with pytest.raises(ServerError, match="the script has 1 answer, and this is question 2"):
                 client.chat("2")
 
 
