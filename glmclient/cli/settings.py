@@ -64,7 +64,7 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 def _proxy(name: str, value: str) -> str:
     try:
         parts = urlsplit(value)
-        good = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname)
+        good = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:

@@ -135,6 +135,7 @@ def test_settings_that_there_are(name: str, value: str, kept: Any) -> None:
         ("plain", "perhaps", "on or off"),
         ("proxy", "foo", "proxy must be a URL such as http://host:3128, .* not 'foo'"),
         ("proxy", "http://[", "proxy must be a URL"),
+        ("proxy", "http://host:99999", "proxy must be a URL"),
         ("proxy", "ftp://user:password@host", "not 'host'"),
         ("zai.base_url", "foo", "zai.base_url must start with http:// or https:// .* got 'foo'"),
         ("system", " ", "must not be empty"),
