@@ -358,7 +358,9 @@ def test_what_goes_wrong_while_serving_is_raised_at_the_end() -> None:
     with pytest.raises(ConfigurationError, match="this is question 2"):
         with Simulator(Script("a")) as sim, sim.client() as client:
             client.chat("1")
-            with pytest.raises(ServerError, match="the script has 1 answer, and this is question 2"):
+            with pytest.raises(
+                ServerError, match="the script has 1 answer, and this is question 2"
+            ):
                 client.chat("2")
 
 
