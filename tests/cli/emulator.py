@@ -6,6 +6,18 @@ import io
 
 import pyte
 
+from glmclient.cli.cells import cells
+
+
+class _Screen(pyte.HistoryScreen):
+    """A screen that wraps a character of two cells as terminals do: it does not begin in the last cell."""
+
+    def draw(self, data: str) -> None:
+        for character in data:
+            if self.cursor.x == self.columns - 1 and cells(character) == 2:
+                self.cursor.x = self.columns
+            super().draw(character)
+
 
 class Emulator(io.StringIO):
     """A text file that is a terminal.
@@ -17,7 +29,7 @@ class Emulator(io.StringIO):
 
     def __init__(self, columns: int = 40, lines: int = 10) -> None:
         super().__init__()
-        self.screen = pyte.HistoryScreen(columns, lines, history=1000)
+        self.screen = _Screen(columns, lines, history=1000)
         self.stream = pyte.Stream(self.screen)
         self.writes = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glmclient.cli.cells import cells, rows, visible, without_tabs, wrapped
@@ -20,6 +20,7 @@ def screen_of(terminal: Emulator) -> Screen:
     return Screen(terminal, terminal.size)
 
 
+@example([["a", "aaaaa好好好好"], ["a", ""]])
 @given(st.lists(st.lists(LINE, max_size=4), max_size=6))
 def test_the_terminal_shows_the_lines_whatever_came_before(steps: list[list[str]]) -> None:
     terminal = Emulator(columns=12, lines=30)
