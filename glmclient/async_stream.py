@@ -188,7 +188,8 @@ class AsyncStream(BaseStream):
             self._channel.spawn(self._close_abandoned)
 
     async def _close_abandoned(self) -> None:
-        if not self._busy.locked():  # or somebody is closing it already: that is no reader to be freed
+        # Who holds it then is closing it already, and no reader to be freed.
+        if not self._busy.locked():
             await self.aclose()
 
     def __del__(self) -> None:
@@ -225,7 +226,8 @@ class _Events:
 
     def __del__(self) -> None:
         self._stream._iterating = False
-        if self._begun:  # tools that look at attributes make iterators that nobody asks for anything
+        # Tools that look at attributes make iterators that nobody asks for anything.
+        if self._begun:
             self._stream._abandon()
 
 

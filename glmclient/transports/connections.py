@@ -66,6 +66,10 @@ class Response(ChunkedResponse):
 
     headers: HTTPMessage
     msg: HTTPMessage
+    chunked: bool
+    chunk_left: Any
+    length: int | None
+    will_close: bool
     _check_close: Any
 
     def __init__(self, sock: DeadlineSocket, *args: Any, **kwargs: Any) -> None:

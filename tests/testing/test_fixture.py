@@ -112,7 +112,7 @@ def test_the_fixture_fails_a_test_whose_script_failed(tmp_path: Path) -> None:
         """,
     )
     assert status == 1
-    assert "the script has 1 answers, and this is question 2" in shown
+    assert "the script has 1 answer, and this is question 2" in shown
 
 
 def test_the_fixture_in_this_run(glm_simulator: SimulatorFactory) -> None:
