@@ -114,7 +114,7 @@ class AsyncClient(BaseClient):
             options: for every turn.
 
         Raises:
-            ConfigurationError: ``system`` is not text.
+            ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
         """
         from .conversation import AsyncConversation
 

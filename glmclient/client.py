@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .configuration import Configuration, checked_retry, configured
@@ -104,12 +103,6 @@ class BaseClient:
         self._closed = False
         self._connect()
 
-    def __init_subclass__(cls) -> None:
-        """Let the two clients have a constructor of their own name, which Python shows for a wrong keyword."""
-        super().__init_subclass__()
-        if BaseClient in cls.__bases__:
-            cls.__init__ = _renamed(BaseClient.__init__, f"{cls.__qualname__}.__init__")  # type: ignore[method-assign]
-
     def _connect(self) -> None:
         """Make the transport; no connection is opened."""
         raise TypeError("use SyncClient or AsyncClient")
@@ -178,18 +171,6 @@ class BaseClient:
             own.timeout if timeout is UNSET else Timeout.of(timeout),
             own.retry if retry is UNSET else checked_retry(retry),
         )
-
-
-def _renamed(function: Callable[..., None], qualname: str) -> Any:
-    """Return a copy of a function under another name; its signature, words and code are the same."""
-    copy = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__annotations__ = function.__annotations__
-    copy.__doc__ = function.__doc__
-    copy.__qualname__ = qualname
-    return copy
 
 
 def replay_of(

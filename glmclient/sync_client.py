@@ -113,7 +113,7 @@ class SyncClient(BaseClient):
             options: for every turn.
 
         Raises:
-            ConfigurationError: ``system`` is not text.
+            ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
         """
         from .conversation import Conversation
 
