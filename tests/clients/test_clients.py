@@ -84,20 +84,6 @@ def test_the_base_is_no_client() -> None:
         BaseClient()
 
 
-class Own(SyncClient):
-    """A client of somebody's own."""
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [(SyncClient, "SyncClient"), (AsyncClient, "AsyncClient"), (Own, "SyncClient")],
-)
-def test_a_wrong_keyword_names_the_client(kind: Any, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"^{name}\.__init__\(\) got an unexpected .* 'apikey'"):
-        kind(apikey="canary")
-    assert inspect.signature(kind.__init__) == inspect.signature(BaseClient.__init__)
-
-
 async def test_what_a_client_says_of_itself(driver: Driver) -> None:
     async with driver.client() as client:
         kind = "SyncClient" if driver.is_sync else "AsyncClient"
