@@ -24,7 +24,7 @@ hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 
 _STRAY = re.compile(
-    r"(https?|all|no)_proxy|glmclient_.*|zai_.*|zhipuai_.*|hf_token"
+    r"(https?|all|no)_proxy|virtual_env|glmclient_.*|zai_.*|zhipuai_.*|hf_token"
     r"|ssl_cert_(file|dir)|(requests|curl)_ca_bundle|no_color|force_color",
     re.IGNORECASE,
 )
