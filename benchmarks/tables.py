@@ -55,6 +55,7 @@ def _platform() -> list[Table]:
             (*ours, "requests_drain", "httpx_drain", "aiohttp_drain", *others[:2]),
             "paced",
             slow=("openai_async", "aiohttp_drain"),
+            heavy=True,
         ),
         Table(
             "shares",
@@ -124,6 +125,7 @@ def _connections() -> list[Table]:
             "short",
             tuple(Target(name, 1, None, "connections") for name in ours),
             slow=("openai_async",),
+            heavy=True,
         ),
         Table(
             "first_event",
