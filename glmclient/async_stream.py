@@ -180,7 +180,7 @@ class AsyncStream(BaseStream):
 
     def _abandon(self) -> None:
         """Leave from where nothing can be awaited: a loop that was left."""
-        if self._opened and not self._closed and not self._busy.locked():
+        if not self._closed and not self._busy.locked():
             # What is read from now on is told so at once, and not only when the connection is closed.
             self._ended = self._ended or self._answered
             self._left = True

@@ -74,7 +74,8 @@ class JoinedEvents:
 def join_events(stream: object) -> bool:
     """Let the stream of an httpx response be read in as few pieces as it came; tell whether that could be done.
 
-    Where httpx is not what it was, or something stands in for it, nothing changes but the speed.
+    Where something stands in for httpx, nothing changes but the speed. Should httpx not be what it was, a connection
+    would also be kept whose service says more than it was asked for; a test tells.
     """
     connection: Any = stream
     for name in _WAY:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from glmclient import StreamInterrupted
+from glmclient import APIStatusError, StreamInterrupted
 from tests.faults.server import FaultServer, Peer, chunk, head
 from tests.providers.chatglm.wire import HELLO, HELLO_EVENTS, HELLO_TEXT, snapshots
 
@@ -71,6 +71,20 @@ async def test_a_framing_that_is_sent_byte_by_byte(driver: Driver, framing: str)
     with FaultServer(play) as server:
         async with driver.client(base_url=server.url) as client:
             assert [event async for event in client.stream("Hello")] == HELLO_EVENTS
+
+
+async def test_a_status_without_a_body_has_none(driver: Driver) -> None:
+    """Whatever its head says: nothing is waited for (RFC 9112 §6.3)."""
+
+    def bodiless(peer: Peer) -> None:
+        peer.send(head(204))
+        peer.until_gone()
+
+    with FaultServer(bodiless) as server:
+        async with driver.client(base_url=server.url) as client:
+            with pytest.raises(APIStatusError) as caught:
+                await client.chat("Hello")
+    assert caught.value.status_code == 204
 
 
 @pytest.mark.usefixtures("patient")

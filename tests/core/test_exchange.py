@@ -501,6 +501,15 @@ def test_a_refusal_whose_coding_goes_bad_keeps_what_came() -> None:
     assert str(played.error) == "Service Unavailable"
 
 
+def test_a_stream_that_goes_bad_after_its_end_mark_is_whole() -> None:
+    import gzip
+
+    data = gzip.compress(b"a\nEND\n")[:-8] + b"\xff" * 8
+    played = turned(exchange(), Head(200, {"content-encoding": "gzip"}), data)
+    assert played.error is None
+    assert played.events == [TextDelta("a"), Finish("stop")]
+
+
 def test_a_stream_in_a_coding_that_was_not_asked_for() -> None:
     played = turned(exchange(), Head(200, {"content-encoding": "br"}))
     assert isinstance(played.error, ProtocolError)
