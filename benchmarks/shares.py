@@ -16,9 +16,9 @@ from glmclient import AsyncClient, SyncClient
 from glmclient.core.exchange import Read, Send
 from glmclient.core.http import Head
 from glmclient.core.limits import Limits
-from glmclient.providers.platform_answer import AnswerReader
-from glmclient.providers.platform_errors import Refusals
-from glmclient.providers.platform_stream import PlatformDecoder
+from glmclient.providers.chat_completions.answer import AnswerReader
+from glmclient.providers.chat_completions.decoder import PlatformDecoder
+from glmclient.providers.chat_completions.refusals import Refusals
 
 from .measure import measured
 from .payloads import platform

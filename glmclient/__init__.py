@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .async_client import AsyncClient as AsyncClient
-    from .async_stream import AsyncStream as AsyncStream
     from .cassette import Replay as Replay
-    from .conversation import AsyncConversation as AsyncConversation
-    from .conversation import Conversation as Conversation
+    from .clients.async_client import AsyncClient as AsyncClient
+    from .clients.sync_client import SyncClient as SyncClient
+    from .conversations.conversation import AsyncConversation as AsyncConversation
+    from .conversations.conversation import Conversation as Conversation
     from .core.limits import Limits as Limits
     from .core.limits import Timeout as Timeout
     from .core.retry import RetryPolicy as RetryPolicy
@@ -65,19 +65,19 @@ if TYPE_CHECKING:
     from .providers.base import Capabilities as Capabilities
     from .providers.base import Model as Model
     from .providers.base import Provider as Provider
-    from .providers.chatglm import ChatGLM as ChatGLM
-    from .providers.gradio import Gradio as Gradio
-    from .providers.platform import BigModel as BigModel
-    from .providers.platform import OpenAICompatible as OpenAICompatible
-    from .providers.platform import Zai as Zai
-    from .sync_client import SyncClient as SyncClient
-    from .sync_stream import Stream as Stream
+    from .providers.chat_completions.provider import BigModel as BigModel
+    from .providers.chat_completions.provider import OpenAICompatible as OpenAICompatible
+    from .providers.chat_completions.provider import Zai as Zai
+    from .providers.chatglm.provider import ChatGLM as ChatGLM
+    from .providers.gradio.provider import Gradio as Gradio
+    from .streams.async_stream import AsyncStream as AsyncStream
+    from .streams.sync_stream import Stream as Stream
 
 _HOMES = {
-    "async_client": "AsyncClient",
-    "async_stream": "AsyncStream",
+    "clients.async_client": "AsyncClient",
+    "streams.async_stream": "AsyncStream",
     "cassette": "Replay",
-    "conversation": "AsyncConversation Conversation",
+    "conversations.conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
     "core.retry": "RetryPolicy",
     "errors": (
@@ -95,11 +95,11 @@ _HOMES = {
     "messages": "Message Messages",
     "options": "ChatOptions",
     "providers.base": "Capabilities Model Provider",
-    "providers.chatglm": "ChatGLM",
-    "providers.gradio": "Gradio",
-    "providers.platform": "BigModel OpenAICompatible Zai",
-    "sync_client": "SyncClient",
-    "sync_stream": "Stream",
+    "providers.chatglm.provider": "ChatGLM",
+    "providers.gradio.provider": "Gradio",
+    "providers.chat_completions.provider": "BigModel OpenAICompatible Zai",
+    "clients.sync_client": "SyncClient",
+    "streams.sync_stream": "Stream",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 # What `%load_ext glmclient` calls; nobody else's business.

@@ -24,11 +24,16 @@ __all__ = ["Configuration", "configured"]
 
 PROVIDERS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
     # name: module, class, variables of the key, variables of the address
-    "chatglm": ("chatglm", "ChatGLM", (), ("GLMCLIENT_CHATGLM_BASE_URL",)),
-    "qwen": ("gradio", "Gradio", ("HF_TOKEN",), ("GLMCLIENT_QWEN_BASE_URL",)),
-    "zai": ("platform", "Zai", ("ZAI_API_KEY",), ("ZAI_BASE_URL",)),
-    "bigmodel": ("platform", "BigModel", ("ZHIPUAI_API_KEY",), ("ZHIPUAI_BASE_URL",)),
-    "openai": ("platform", "OpenAICompatible", (), ()),
+    "chatglm": ("chatglm.provider", "ChatGLM", (), ("GLMCLIENT_CHATGLM_BASE_URL",)),
+    "qwen": ("gradio.provider", "Gradio", ("HF_TOKEN",), ("GLMCLIENT_QWEN_BASE_URL",)),
+    "zai": ("chat_completions.provider", "Zai", ("ZAI_API_KEY",), ("ZAI_BASE_URL",)),
+    "bigmodel": (
+        "chat_completions.provider",
+        "BigModel",
+        ("ZHIPUAI_API_KEY",),
+        ("ZHIPUAI_BASE_URL",),
+    ),
+    "openai": ("chat_completions.provider", "OpenAICompatible", (), ()),
 }
 
 

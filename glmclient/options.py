@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .providers.platform_parameters import PlatformOptions
+from .providers.chat_completions.parameters import PlatformOptions
 
 __all__ = ["ChatOptions"]
 

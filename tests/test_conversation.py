@@ -29,7 +29,7 @@ from glmclient import (
     TextReplace,
     ToolCallDelta,
 )
-from glmclient.conversation import BaseConversation
+from glmclient.conversations.conversation import BaseConversation
 from glmclient.simulator import Cut, Script, Simulator, Wait
 
 KEY = "canary-key-0123456789"

@@ -18,13 +18,7 @@ from typing import IO, Any
 
 import pytest
 
-from glmclient import (
-    Finish,
-    ReasoningDelta,
-    TextDelta,
-    TextReplace,
-    ToolCallDelta,
-)
+from glmclient import Finish, ReasoningDelta, TextDelta, TextReplace, ToolCallDelta
 from glmclient.core.sse import SSEParser
 from glmclient.simulator import Cut, Refusal, Script, Simulator, Wait
 

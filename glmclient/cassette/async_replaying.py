@@ -11,7 +11,7 @@ from ..core.exchange import Read, Release, Send
 from ..core.http import Head
 from ..errors import TransportFailure
 from ..transports.base import AsyncChannel
-from ..transports.event_loop import EventLoop
+from ..transports.httpx.event_loop import EventLoop
 from .entries import Happening
 from .replaying import Playback, Replay
 

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from ..core.http import Head
-from ..core.secret import credentials, is_credential
+from ..core.secrets import credentials, is_credential
 from .entries import Happening, Question, RecordedExchange
 
 __all__ = ["ID_NAMES", "MASK", "Scrubber", "is_id"]

@@ -16,8 +16,8 @@ import click
 from .._version import __version__
 from ..errors import GLMError
 from . import exit_codes
-from .failures import report, report_usage, say
-from .painter import PAINTER
+from .display.failures import report, report_usage, say
+from .display.painter import PAINTER
 
 __all__ = ["application", "run"]
 
@@ -47,7 +47,9 @@ class Application(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(import_module(f".{module}", __package__), cmd_name)
+        command: click.Command = getattr(
+            import_module(f".commands.{module}", __package__), cmd_name
+        )
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

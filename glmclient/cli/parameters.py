@@ -18,11 +18,11 @@ from ..configuration import PROVIDERS
 from ..core.limits import Timeout
 from ..errors import ConfigurationError
 from ..options import ChatOptions
-from .display import Look
-from .settings import DEFAULT_PROVIDER, Settings
+from .display.answer_display import Look
+from .store.settings import DEFAULT_PROVIDER, Settings
 
 if TYPE_CHECKING:
-    from ..sync_client import SyncClient
+    from ..clients.sync_client import SyncClient
 
 __all__ = [
     "Choices",
@@ -222,7 +222,7 @@ class Choices:
         Raises:
             ConfigurationError: a key is missing, or a choice is wrong.
         """
-        from ..sync_client import SyncClient
+        from ..clients.sync_client import SyncClient
 
         if self.timeout is not None:
             # One number for everything: no other limit may end what it allows.

@@ -10,13 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import (
-    APIStatusError,
-    GLMError,
-    LimitExceeded,
-    ProtocolError,
-    TransportFailure,
-)
+from ..errors import APIStatusError, GLMError, LimitExceeded, ProtocolError, TransportFailure
 from ..events import Event, Notice, QueueStatus
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
@@ -25,7 +19,7 @@ from .http import Head, Request, origin
 from .identity import Identity
 from .limits import Limits, Timeout
 from .retry import RetryPolicy
-from .secret import credentials, mask
+from .secrets import credentials, mask
 from .steps import Flow, Read, Release, Send, Sleep, Step, StreamDecoder
 from .transcript import Transcript
 

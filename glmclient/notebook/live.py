@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..async_stream import AsyncStream
-    from ..streams import BaseStream
-    from ..sync_stream import Stream
+    from ..streams.async_stream import AsyncStream
+    from ..streams.base import BaseStream
+    from ..streams.sync_stream import Stream
 
 __all__ = ["AnswerInterrupted", "ashow", "show"]
 
@@ -196,7 +196,7 @@ async def _ticking(interval: float) -> None:
 
 def display_stream(stream: Stream | AsyncStream) -> None:
     """Show a stream that is the value of a cell; an error becomes a card below what came."""
-    from ..async_stream import AsyncStream
+    from ..streams.async_stream import AsyncStream
 
     if isinstance(stream, AsyncStream):
         _display_soon(stream)

@@ -9,9 +9,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Unicode
 
-from ..conversation import Conversation
+from ..clients.sync_client import SyncClient
+from ..conversations.conversation import Conversation
 from ..events import Reply
-from ..sync_client import SyncClient
 from .live import show
 from .question import Question
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ..core.exchange import Exchange, Flow
 from ..core.http import checked_base_url, checked_headers
 from ..core.identity import Identity
-from ..core.secret import is_credential
+from ..core.secrets import is_credential
 from ..errors import ConfigurationError
 from ..messages import Messages
 

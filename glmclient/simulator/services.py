@@ -18,9 +18,9 @@ __all__ = ["PROVIDERS", "Services"]
 _DIALECTS: dict[str, tuple[str, str]] = {
     "chatglm": ("chatglm", "ChatGLM"),
     "qwen": ("gradio", "Gradio"),
-    "zai": ("platform", "Platform"),
-    "bigmodel": ("platform", "Platform"),
-    "openai": ("platform", "OpenAICompatible"),
+    "zai": ("chat_completions", "Platform"),
+    "bigmodel": ("chat_completions", "Platform"),
+    "openai": ("chat_completions", "OpenAICompatible"),
 }
 
 PROVIDERS = tuple(_DIALECTS)
@@ -104,7 +104,7 @@ def _dialects(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Dia
     for name in names:
         module, class_name = _DIALECTS[name]
         dialect: Callable[..., Dialect] = getattr(
-            import_module(f".{module}", __package__), class_name
+            import_module(f"glmclient.providers.{module}.simulated"), class_name
         )
         takes = set(inspect.signature(dialect).parameters)
         known |= takes

@@ -16,8 +16,8 @@ from .services import Services
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..async_client import AsyncClient
-    from ..sync_client import SyncClient
+    from ..clients.async_client import AsyncClient
+    from ..clients.sync_client import SyncClient
 
 __all__ = ["HELLO", "Simulator"]
 
@@ -169,13 +169,13 @@ class Simulator:
 
         It does not look at the environment's proxies, which would not find this machine's loopback interface.
         """
-        from ..sync_client import SyncClient
+        from ..clients.sync_client import SyncClient
 
         return SyncClient(**self._arguments(arguments))
 
     def async_client(self, **arguments: Any) -> AsyncClient:
         """Return an `AsyncClient` of the first simulated service; see `client`."""
-        from ..async_client import AsyncClient
+        from ..clients.async_client import AsyncClient
 
         return AsyncClient(**self._arguments(arguments))
 

@@ -19,8 +19,8 @@ from httpx_aiohttp import AiohttpTransport
 
 from ..errors import ConfigurationError
 from .base import Route
-from .httpx import KEEPALIVE_SECONDS, HttpxTransport
-from .lines import Key
+from .httpx.pool import Key
+from .httpx.transport import KEEPALIVE_SECONDS, HttpxTransport
 from .tls import plain_context, tls_context
 
 __all__ = ["aiohttp_transport"]

@@ -6,7 +6,7 @@ import io
 
 import pyte
 
-from glmclient.cli.cells import cells
+from glmclient.cli.display.cells import cells
 
 
 class _Screen(pyte.HistoryScreen):

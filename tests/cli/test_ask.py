@@ -25,8 +25,8 @@ from glmclient import (
 )
 from glmclient.cli import exit_codes, main
 from glmclient.cli.application import _left, _silence
-from glmclient.cli.ask import WAITING, _standard_input
-from glmclient.cli.painter import PAINTER
+from glmclient.cli.commands.ask import WAITING, _standard_input
+from glmclient.cli.display.painter import PAINTER
 from glmclient.simulator import Cut, Refusal
 
 from .conftest import Run, Serve
@@ -77,7 +77,7 @@ def test_standard_input_that_does_not_end_is_mentioned(monkeypatch: pytest.Monke
             assert said.wait(20.0)
             return b"late"
 
-    monkeypatch.setattr("glmclient.cli.ask.PATIENCE", 0.01)
+    monkeypatch.setattr("glmclient.cli.commands.ask.PATIENCE", 0.01)
     monkeypatch.setattr("click.echo", tell)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Slow()))
     assert _standard_input(hint=True) == "late"
@@ -271,7 +271,7 @@ def test_files_that_cannot_be(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied", "/there")
 
-    monkeypatch.setattr("glmclient.cli.ask.ask_once", refuse)
+    monkeypatch.setattr("glmclient.cli.commands.ask.ask_once", refuse)
     ran = run("Hi")
     assert (ran.code, ran.err) == (1, "glmclient: /there: Permission denied\n")
 
@@ -290,7 +290,7 @@ def test_a_closed_pipe_is_quiet(run: Run, serve: Serve, monkeypatch: pytest.Monk
         raise BrokenPipeError
 
     monkeypatch.setattr("glmclient.cli.application._silence", lambda stream: None)
-    monkeypatch.setattr("glmclient.cli.voices.PlainVoice.show", closed)
+    monkeypatch.setattr("glmclient.cli.display.voices.PlainVoice.show", closed)
     ran = run("Hi")
     assert (ran.code, ran.err) == (141, "")
 

@@ -16,10 +16,10 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from glmclient import SyncClient, TextDelta
-from glmclient.cli.chat import Chat
-from glmclient.cli.chat_commands import COMMANDS
-from glmclient.cli.display import Look
-from glmclient.cli.prompt import _completer, completions, prompt
+from glmclient.cli.commands.chat import Chat
+from glmclient.cli.commands.chat_commands import COMMANDS
+from glmclient.cli.commands.prompt import _completer, completions, prompt
+from glmclient.cli.display.answer_display import Look
 from glmclient.simulator import Cut, Refusal
 
 from .conftest import Run, Serve

@@ -29,9 +29,9 @@ from glmclient import (
     Unknown,
     Usage,
 )
-from glmclient.cli.display import LiveDisplay, Look
-from glmclient.cli.progress import Progress
-from glmclient.cli.structured import EventLines, WholeAnswer, event_json, reply_json
+from glmclient.cli.display.answer_display import LiveDisplay, Look
+from glmclient.cli.display.progress import Progress
+from glmclient.cli.display.structured import EventLines, WholeAnswer, event_json, reply_json
 
 from .emulator import Emulator
 
@@ -236,7 +236,7 @@ def test_plain_text_on_a_terminal() -> None:
 
 
 def test_a_terminal_without_rich_shows_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmclient.cli.display.rich_is_there", lambda: False)
+    monkeypatch.setattr("glmclient.cli.display.answer_display.rich_is_there", lambda: False)
     assert on_one_terminal(TextDelta("**Yes**"), END).shown == ["**Yes**", "$"]
 
 

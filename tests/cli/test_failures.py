@@ -24,7 +24,7 @@ from glmclient import (
     SyncClient,
 )
 from glmclient.cli import exit_codes
-from glmclient.cli.failures import error_json, paragraph, say
+from glmclient.cli.display.failures import error_json, paragraph, say
 
 from .emulator import Emulator
 

@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 
 from glmclient import ConfigurationError
-from glmclient.cli import places
-from glmclient.cli.places import folder, is_private, needed, read_object, write_object
-from glmclient.cli.settings import SETTINGS, Settings, Stored, checked, stored_keys, write_keys
+from glmclient.cli.store import places
+from glmclient.cli.store.places import folder, is_private, needed, read_object, write_object
+from glmclient.cli.store.settings import (
+    SETTINGS,
+    Settings,
+    Stored,
+    checked,
+    stored_keys,
+    write_keys,
+)
 
 from .conftest import Run
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from glmclient.cli.painter import PAINTER, Painter
+from glmclient.cli.display.painter import PAINTER, Painter
 
 PATIENCE = 20.0
 

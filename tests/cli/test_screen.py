@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glmclient.cli.cells import cells, rows, visible, without_tabs, wrapped
-from glmclient.cli.screen import Screen, terminal_size
+from glmclient.cli.display.cells import cells, rows, visible, without_tabs, wrapped
+from glmclient.cli.display.screen import Screen, terminal_size
 
 from .emulator import Emulator
 

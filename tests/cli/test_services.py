@@ -16,13 +16,13 @@ import click
 import pytest
 
 from glmclient import AuthenticationError, GLMError, SyncClient, TextDelta
-from glmclient.cli import checks
 from glmclient.cli.application import COMMANDS, application
-from glmclient.cli.checks import meaning
-from glmclient.cli.doctor import _in_columns
+from glmclient.cli.commands import checks
+from glmclient.cli.commands.checks import meaning
+from glmclient.cli.commands.doctor import _in_columns
+from glmclient.cli.commands.simulation import _tell_requests
 from glmclient.cli.parameters import _complete_model, _complete_option, is_terminal, known_models
-from glmclient.cli.settings import write_keys
-from glmclient.cli.simulation import _tell_requests
+from glmclient.cli.store.settings import write_keys
 from glmclient.simulator import (
     Cut,
     LoopbackServer,
@@ -243,9 +243,11 @@ def test_doctor_claims_nothing_without_a_list_of_models(
     run: Run, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Answering(status) as url:
-        monkeypatch.setattr("glmclient.providers.platform.Zai.coding_url", url)
+        monkeypatch.setattr("glmclient.providers.chat_completions.provider.Zai.coding_url", url)
         monkeypatch.setenv("ZHIPUAI_BASE_URL", url)
-        monkeypatch.setattr("glmclient.providers.platform.BigModel.coding_url", url)
+        monkeypatch.setattr(
+            "glmclient.providers.chat_completions.provider.BigModel.coding_url", url
+        )
         arguments = ("-p", "zai", "--key", "nokey", "--base-url", url)
         ran = run("doctor", "--doors", "--json", *arguments)
         _, openai, _ = findings(run, "-p", "openai", "--base-url", url)
@@ -334,8 +336,12 @@ def test_doctor_tries_the_doors(run: Run, serve: Serve, monkeypatch: pytest.Monk
     wrong.start()
     try:
         monkeypatch.setenv("ZHIPUAI_BASE_URL", wrong.url)
-        monkeypatch.setattr("glmclient.providers.platform.Zai.coding_url", f"{wrong.url}/coding")
-        monkeypatch.setattr("glmclient.providers.platform.BigModel.coding_url", f"{wrong.url}/c")
+        monkeypatch.setattr(
+            "glmclient.providers.chat_completions.provider.Zai.coding_url", f"{wrong.url}/coding"
+        )
+        monkeypatch.setattr(
+            "glmclient.providers.chat_completions.provider.BigModel.coding_url", f"{wrong.url}/c"
+        )
         ran = run("doctor", "--doors", "--json")
     finally:
         wrong.stop()
@@ -467,7 +473,7 @@ def test_simulate_ends_with_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("glmclient.cli.simulation._tell_requests", interrupt)
+    monkeypatch.setattr("glmclient.cli.commands.simulation._tell_requests", interrupt)
     ran = run("simulate")
     assert ran.code == 0
     assert ran.err.startswith("Ctrl-C ends it. Try: glmclient -p chatglm --base-url http://")
@@ -507,7 +513,9 @@ def test_the_script_for_a_shell(run: Run, shell: str) -> None:
 
 
 def test_a_shell_that_click_does_not_know(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glmclient.cli.completion.get_completion_class", lambda shell: None)
+    monkeypatch.setattr(
+        "glmclient.cli.commands.completion.get_completion_class", lambda shell: None
+    )
     assert run("completion", "fish").code == 2
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glmclient.cli.rendering import dim, markdown, plain, rich_is_there
-from glmclient.cli.voices import AGAIN, PlainVoice, ScreenVoice, check_reader, rewindable
+from glmclient.cli.display.rendering import dim, markdown, plain, rich_is_there
+from glmclient.cli.display.voices import AGAIN, PlainVoice, ScreenVoice, check_reader, rewindable
 
 from .emulator import Emulator
 

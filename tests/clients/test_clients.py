@@ -23,7 +23,7 @@ from glmclient import (
     SyncClient,
     Timeout,
 )
-from glmclient.client import UNSET, BaseClient
+from glmclient.clients.base import UNSET, BaseClient
 from glmclient.configuration import PROVIDERS, Configuration, configured
 from tests.faults.server import FaultServer
 from tests.providers.chatglm.wire import HELLO, HELLO_TEXT

@@ -23,8 +23,8 @@ from glmclient import (
 from glmclient.core.exchange import Exchange, Flow, Read, Release, Send
 from glmclient.core.http import Head, Request
 from glmclient.transports.base import Route
-from glmclient.transports.event_loop import EventLoop
-from glmclient.transports.requests import RequestsChannel, RequestsTransport
+from glmclient.transports.httpx.event_loop import EventLoop
+from glmclient.transports.requests.transport import RequestsChannel, RequestsTransport
 from glmclient.transports.socks import SocksProxy
 from tests.core.flow import OK, REQUEST, Lines, exchange
 from tests.faults.server import FaultServer, Peer, chunk, head, idle_port
@@ -292,7 +292,7 @@ def test_pools_of_another_process_are_let_go() -> None:
 def test_an_interrupt_in_the_words_with_a_proxy_closes_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from glmclient.transports import connections
+    from glmclient.transports.requests import connections
 
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt

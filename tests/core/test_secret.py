@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from glmclient import ProtocolError
-from glmclient.core.secret import Secret, credentials, is_credential, mask
+from glmclient.core.secrets import Secret, credentials, is_credential, mask
 
 KEY = "canary-0123456789"
 

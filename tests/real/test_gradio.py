@@ -20,8 +20,8 @@ from glmclient.errors import (
     ServerError,
 )
 from glmclient.events import Event, Finish, Notice, QueueStatus, Reply, TextDelta, TextReplace
-from glmclient.providers.gradio import Gradio
-from glmclient.providers.gradio_chatbot import last_answer
+from glmclient.providers.gradio.formats import last_answer
+from glmclient.providers.gradio.provider import Gradio
 
 from .asking import WAYS, Outcome, Way, ask
 from .cases import ANSWER, ANSWERS, FAILURE, QUOTA

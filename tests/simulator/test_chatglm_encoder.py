@@ -31,10 +31,10 @@ from glmclient.events import (
     Unknown,
     Usage,
 )
-from glmclient.providers.chatglm_stream import ChatGLMDecoder
+from glmclient.providers.chatglm.decoder import ChatGLMDecoder
+from glmclient.providers.chatglm.encoder import Layout
+from glmclient.providers.chatglm.simulated import encode
 from glmclient.simulator import Cut, EndBody, Pause, Refusal, Reset, Step
-from glmclient.simulator.chatglm import encode
-from glmclient.simulator.chatglm_parts import Layout
 
 from ..core.wire import cut_at, every_cut
 from .canonical import canonical

@@ -21,9 +21,9 @@ from glmclient.errors import (
     ServiceBlockedError,
 )
 from glmclient.events import Finish, TextDelta, ToolCallDelta, Usage
-from glmclient.providers.platform_errors import Refusals
+from glmclient.providers.chat_completions.refusals import Refusals
+from glmclient.providers.chat_completions.simulated import OpenAICompatible, Platform
 from glmclient.simulator.http import Cut, Pause, SimulatedRequest, SimulatedResponse
-from glmclient.simulator.platform import OpenAICompatible, Platform
 from glmclient.simulator.script import Answer, Answers, Refusal, ScriptLike
 from tests.providers.platform.driving import NOW, decoded
 

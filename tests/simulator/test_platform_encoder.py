@@ -28,9 +28,9 @@ from glmclient.events import (
     Unknown,
     Usage,
 )
+from glmclient.providers.chat_completions.encoder import DONE, Flavour, Layout
+from glmclient.providers.chat_completions.frames import encode, whole_answer
 from glmclient.simulator.http import Cut, Pause
-from glmclient.simulator.platform_chunks import DONE, Flavour, Layout
-from glmclient.simulator.platform_frames import encode, whole_answer
 from glmclient.simulator.script import Answer, EndBody, Refusal
 from tests.core.wire import cut_at, every_cut
 from tests.providers.platform.driving import JSON, decoded

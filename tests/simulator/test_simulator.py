@@ -27,6 +27,7 @@ from glmclient.errors import (
     StreamInterrupted,
 )
 from glmclient.events import Finish, ReasoningDelta, TextDelta, TextReplace
+from glmclient.providers.chatglm.simulated import PATH
 from glmclient.simulator import (
     PROVIDERS,
     BodyItem,
@@ -42,7 +43,6 @@ from glmclient.simulator import (
     Step,
     Wait,
 )
-from glmclient.simulator.chatglm import PATH
 from glmclient.simulator.simulator import _delayed
 
 from .peer import SECONDS, Peer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from glmclient.transports.deadline import DeadlineSocket, TooMuch
+from glmclient.transports.requests.deadline import DeadlineSocket, TooMuch
 
 
 class Clock:

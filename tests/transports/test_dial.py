@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from glmclient.transports import dial as dialling
-from glmclient.transports.dial import Alarm, NameNotFound, dial, wake
+from glmclient.transports.requests import dial as dialling
+from glmclient.transports.requests.dial import Alarm, NameNotFound, dial, wake
 from tests.faults.server import idle_port
 
 NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -14,8 +14,8 @@ import pytest
 import trio
 
 from glmclient.transports.base import proxy_failure, scrubbed
-from glmclient.transports.event_loop import EventLoop, shut_down
-from glmclient.transports.lines import IDLE_CONNECTIONS, Lines
+from glmclient.transports.httpx.event_loop import EventLoop, shut_down
+from glmclient.transports.httpx.pool import IDLE_CONNECTIONS, Lines
 from glmclient.transports.tls import plain_context, tls_context
 
 KINDS = ["asyncio", "trio"]

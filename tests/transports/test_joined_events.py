@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from glmclient import AsyncClient
-from glmclient.transports import httpx_channel
-from glmclient.transports.joined_events import JoinedEvents, join_events
+from glmclient.transports.httpx import channel as httpx_channel
+from glmclient.transports.httpx.joined_events import JoinedEvents, join_events
 from tests.core.wire import every_cut
 from tests.faults.server import FaultServer, Peer, chunk, head
 from tests.providers.chatglm.wire import HELLO, HELLO_TEXT, snapshots

@@ -26,7 +26,7 @@ from glmclient import (
 from glmclient.core.exchange import Read, Release, Send
 from glmclient.core.http import Request
 from glmclient.errors import TransportFailure
-from glmclient.transports.httpx import HttpxTransport
+from glmclient.transports.httpx.transport import HttpxTransport
 from tests.providers.chatglm.wire import HELLO, HELLO_EVENTS, HELLO_TEXT
 
 URL = "https://chatglm.cn/chatglm/mainchat-api/guest/stream"

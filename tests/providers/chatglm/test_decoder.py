@@ -37,7 +37,7 @@ from glmclient import (
 )
 from glmclient.core.answer import ModeName
 from glmclient.core.transcript import Transcript
-from glmclient.providers.chatglm_stream import ChatGLMDecoder
+from glmclient.providers.chatglm.decoder import ChatGLMDecoder
 
 from .wire import (
     CONVERSATION,

@@ -8,7 +8,7 @@ from typing import Any
 
 from glmclient import Event, Finish, Limits, TextDelta
 from glmclient.core.answer import ModeName
-from glmclient.providers.chatglm_stream import ChatGLMDecoder
+from glmclient.providers.chatglm.decoder import ChatGLMDecoder
 
 CONVERSATION = "c1"
 

@@ -11,7 +11,7 @@ from glmclient.core.limits import Limits
 from glmclient.core.transcript import Transcript
 from glmclient.errors import GLMError
 from glmclient.events import Event
-from glmclient.providers.gradio_stream import SessionDecoder
+from glmclient.providers.gradio.decoder import SessionDecoder
 
 FOLDER = Path(__file__).parent / "captures"
 

@@ -15,7 +15,7 @@ from glmclient.core.retry import RetryPolicy
 from glmclient.core.transcript import Transcript
 from glmclient.errors import GLMError, TransportFailure
 from glmclient.events import Event
-from glmclient.providers.gradio import Gradio
+from glmclient.providers.gradio.provider import Gradio
 
 JSON = "application/json"
 SSE = "text/event-stream; charset=utf-8"

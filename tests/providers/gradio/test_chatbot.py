@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from glmclient.core.transcript import Transcript
 from glmclient.errors import ProtocolError
 from glmclient.events import Event, TextDelta, TextReplace
-from glmclient.providers.gradio_chatbot import Chatbot, Format, encode_history, last_answer
+from glmclient.providers.gradio.formats import Chatbot, Format, encode_history, last_answer
 
 FORMATS: tuple[Format, ...] = ("pairs", "objects", "messages", "parts")
 TURNS = (("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2"))

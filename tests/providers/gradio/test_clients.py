@@ -24,7 +24,8 @@ from glmclient.errors import (
     StreamInterrupted,
 )
 from glmclient.events import Event, Finish, Notice, QueueStatus, TextDelta, TextReplace
-from glmclient.providers.gradio import Gradio
+from glmclient.providers.gradio.provider import Gradio
+from glmclient.providers.gradio.simulated import Gradio as Space
 from glmclient.simulator import (
     Cut,
     EndBody,
@@ -38,7 +39,6 @@ from glmclient.simulator import (
     Simulator,
     Wait,
 )
-from glmclient.simulator.gradio import Gradio as Space
 from glmclient.simulator.script import Answers
 
 from ...real.asking import WAYS, Way, ask

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmclient.errors import ProtocolError
-from glmclient.providers.gradio_edits import apply_edit, is_append_to
+from glmclient.providers.gradio.edits import apply_edit, is_append_to
 
 KEYS = st.text(max_size=3)
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8)

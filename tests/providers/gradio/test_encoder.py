@@ -30,9 +30,9 @@ from glmclient.events import (
     Unknown,
     Usage,
 )
-from glmclient.providers.gradio_chatbot import encode_history
+from glmclient.providers.gradio.encoder import Layout, encode, encoded
+from glmclient.providers.gradio.formats import encode_history
 from glmclient.simulator import Cut, EndBody, Pause, Refusal, Reset, Step
-from glmclient.simulator.gradio_frames import Layout, encode, encoded
 
 from ...simulator.canonical import canonical
 from .recorded import Outcome, decoded, decoder_for

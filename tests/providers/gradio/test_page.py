@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmclient.errors import NotFoundError, ProtocolError
-from glmclient.providers.gradio_page import ChatFunction, Page
+from glmclient.providers.gradio.page import ChatFunction, Page
 
 from .scripted import component, config
 

@@ -10,8 +10,8 @@ import pytest
 
 from glmclient.errors import ConfigurationError
 from glmclient.events import Finish
-from glmclient.providers.gradio import Gradio
-from glmclient.providers.gradio_page import Page
+from glmclient.providers.gradio.page import Page
+from glmclient.providers.gradio.provider import Gradio
 
 from .scripted import JOINED, answer, completed, component, config, gradio, play, said, stream
 

@@ -23,7 +23,7 @@ from glmclient.errors import (
     ServerError,
     ServiceBlockedError,
 )
-from glmclient.providers.gradio_refusals import (
+from glmclient.providers.gradio.refusals import (
     app_failure,
     misanswer,
     plain_words,

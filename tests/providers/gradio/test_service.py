@@ -10,10 +10,10 @@ import pytest
 
 from glmclient.errors import ConfigurationError
 from glmclient.events import Finish, TextDelta
-from glmclient.providers.gradio_chatbot import Format
-from glmclient.providers.gradio_page import Page
+from glmclient.providers.gradio.formats import Format
+from glmclient.providers.gradio.page import Page
+from glmclient.providers.gradio.simulated import SYSTEM, Gradio
 from glmclient.simulator import Cut, Pause, Refusal, Script, SimulatedRequest, SimulatedResponse
-from glmclient.simulator.gradio import SYSTEM, Gradio
 from glmclient.simulator.script import Answer, Answers
 
 JOIN = {"data": ["Hi", [], "S", "72B"], "fn_index": 3, "trigger_id": 25, "session_hash": "s1"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from glmclient.providers.platform_codes import CODES
+from glmclient.providers.chat_completions.codes import CODES
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "providers" / "platform.md"
 _PLACE = re.compile(r"(<!-- codes: [^\n]*-->\n\n).*?(\n<!-- end of codes -->)", re.DOTALL)

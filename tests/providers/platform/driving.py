@@ -15,10 +15,10 @@ from glmclient.core.retry import RetryPolicy
 from glmclient.errors import GLMError, TransportFailure
 from glmclient.events import Event
 from glmclient.providers.base import Model
-from glmclient.providers.platform_answer import AnswerReader
-from glmclient.providers.platform_base import Platform
-from glmclient.providers.platform_errors import Refusals
-from glmclient.providers.platform_stream import PlatformDecoder
+from glmclient.providers.chat_completions.answer import AnswerReader
+from glmclient.providers.chat_completions.base import Platform
+from glmclient.providers.chat_completions.decoder import PlatformDecoder
+from glmclient.providers.chat_completions.refusals import Refusals
 
 NOW = 1_763_000_000.0
 STREAM = {"content-type": "text/event-stream;charset=UTF-8"}

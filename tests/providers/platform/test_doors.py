@@ -26,7 +26,7 @@ from glmclient.errors import (
 )
 from glmclient.events import Finish, TextDelta, Unknown
 from glmclient.providers.base import Model
-from glmclient.providers.platform import BigModel, OpenAICompatible, Platform, Zai
+from glmclient.providers.chat_completions.provider import BigModel, OpenAICompatible, Platform, Zai
 
 from .driving import Answered, ask, ask_for_models, frames, of_json
 from .wire import chunk, end

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from glmclient.core.http import Head
-from glmclient.core.secret import Secret
+from glmclient.core.secrets import Secret
 from glmclient.errors import (
     APIStatusError,
     AuthenticationError,
@@ -20,8 +20,8 @@ from glmclient.errors import (
     ServerError,
     ServiceBlockedError,
 )
-from glmclient.providers.platform_codes import CODES
-from glmclient.providers.platform_errors import Refusals, is_refusal, reset_after
+from glmclient.providers.chat_completions.codes import CODES
+from glmclient.providers.chat_completions.refusals import Refusals, is_refusal, reset_after
 from tests.core.wire import every_cut
 
 from .driving import JSON, NOW, decoded, frames

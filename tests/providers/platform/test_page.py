@@ -10,9 +10,9 @@ import pytest
 import zai.core._errors
 
 import glmclient
-from glmclient.providers.platform import BigModel, OpenAICompatible, Zai
-from glmclient.providers.platform_answer import FINISH_REASONS
-from glmclient.providers.platform_parameters import OPENAI, PLATFORM
+from glmclient.providers.chat_completions.answer import FINISH_REASONS
+from glmclient.providers.chat_completions.parameters import OPENAI, PLATFORM
+from glmclient.providers.chat_completions.provider import BigModel, OpenAICompatible, Zai
 
 from .code_table import PAGE, table, written
 

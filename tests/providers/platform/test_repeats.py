@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from glmclient.core.sse import SSEParser
 from glmclient.events import Event, Finish, ReasoningDelta, TextDelta
-from glmclient.providers.platform_answer import AnswerReader
-from glmclient.providers.platform_stream import PlatformDecoder
+from glmclient.providers.chat_completions.answer import AnswerReader
+from glmclient.providers.chat_completions.decoder import PlatformDecoder
 from tests.core.wire import cut_at, every_cut
 
 from .driving import decoded, decoder, frames

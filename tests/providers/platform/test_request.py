@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from glmclient.errors import ConfigurationError
 from glmclient.options import ChatOptions
-from glmclient.providers.platform import BigModel, OpenAICompatible, Zai
-from glmclient.providers.platform_parameters import (
+from glmclient.providers.chat_completions.parameters import (
     OPENAI,
     OPENAI_REFUSED,
     PLATFORM,
     PLATFORM_REFUSED,
     PlatformOptions,
 )
+from glmclient.providers.chat_completions.provider import BigModel, OpenAICompatible, Zai
 
 ZAI = Zai(api_key="id.secret")
 LOCAL = OpenAICompatible(base_url="http://localhost:8000/v1")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from glmclient.core.transcript import Transcript
 from glmclient.events import Event, ReasoningDelta, TextDelta, TextReplace
-from glmclient.providers.think_tags import ThinkTags
+from glmclient.providers.chat_completions.think_tags import ThinkTags
 from tests.core.wire import cut_at
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from glmclient.core.transcript import Transcript
 from glmclient.events import ToolCall, ToolCallDelta
-from glmclient.providers.tool_fragments import ToolFragments
+from glmclient.providers.chat_completions.tool_calls import ToolFragments
 
 
 def fragment(

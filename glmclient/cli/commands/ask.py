@@ -1,0 +1,147 @@
+"""``ask``: one question, its answer on standard output as it comes."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import threading
+from typing import Any
+
+import click
+
+from ...errors import ConfigurationError
+from .. import exit_codes
+from ..display.answer_display import Display, LiveDisplay, Look
+from ..display.answering import answered, told
+from ..display.structured import EventLines, WholeAnswer
+from ..parameters import (
+    Choices,
+    answer_options,
+    look_of,
+    output_options,
+    question_options,
+    service_options,
+)
+from ..store import last
+from ..store.settings import Settings
+
+__all__ = ["ask", "ask_once", "display_of", "question_of"]
+
+PATIENCE = 3.0
+"""Seconds after which to say that standard input is being read: some who start us leave it open for ever."""
+WAITING = "[reading standard input; where nothing is to come, end it with Ctrl-D, or begin with < /dev/null]"
+
+
+@click.command()
+@click.argument("question", nargs=-1)
+@click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
+@service_options
+@question_options
+@answer_options
+@output_options
+@click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
+def ask(question: tuple[str, ...], **given: Any) -> int:
+    """Ask one question.
+
+    Standard input is read, if something is piped into it, and stands before the question.
+    """
+    asked = question_of(question)
+    settings = Settings()
+    if _implied() and (meant := difflib.get_close_matches(" ".join(question), commands(), 1, 0.75)):
+        look_of(settings, given).note(
+            f"[asked as a question; for the command: glmclient {meant[0]}]"
+        )
+    with told(given["verbose"]):
+        return ask_once(asked, settings, given)
+
+
+def _implied() -> bool:
+    """Tell whether ``ask`` was not typed."""
+    from ..application import IMPLIED
+
+    return bool(click.get_current_context().meta.get(IMPLIED))
+
+
+def commands() -> list[str]:
+    """Return the names of all commands."""
+    from ..application import COMMANDS
+
+    return list(COMMANDS)
+
+
+def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: Any) -> int:
+    """Ask, show the answer, keep the conversation, and return the exit code.
+
+    Args:
+        asked: the question.
+        settings: what holds where an argument was not given.
+        given: the arguments of `ask`; those of `record` are fewer.
+        further: for the client.
+    """
+    found, choices = last.resolved(settings, given)
+    look = look_of(settings, given)
+    with choices.client(**further) as client:
+        conversation = last.begin(client, found, settings, given, choices.model)
+        before = len(conversation.messages)
+        try:
+            whole = answered(
+                conversation.stream(asked, include_status=True), display_of(choices, look, given)
+            )
+            if not whole:
+                look.note("[interrupted]")
+        finally:
+            conversation.keep_partial()
+            if len(conversation.messages) > before and last.is_kept(settings, given):
+                last.keep(conversation, look.note)
+    return exit_codes.OK if whole else exit_codes.INTERRUPTED
+
+
+def display_of(choices: Choices, look: Look, given: dict[str, Any]) -> Display:
+    """Return what shows an answer, by the arguments of `output_options`."""
+    if given["as_json"]:
+        return WholeAnswer(look.out, choices.provider)
+    if given["as_lines"]:
+        return EventLines(look.out)
+    return LiveDisplay(look, choices.provider)
+
+
+def question_of(words: tuple[str, ...], usage: str = 'glmclient "your question"') -> str:
+    """Return standard input, if something is piped into it, and the words of the command line.
+
+    Args:
+        words: what stands on the command line.
+        usage: what to write, if there is no question.
+
+    Raises:
+        UsageError: there is nothing to ask, or a command stands behind its options.
+        ConfigurationError: standard input is not text.
+    """
+    said = " ".join(words).strip()
+    if _implied() and said in commands():
+        raise click.UsageError(
+            f"a command stands before its options: glmclient {said} ...; "
+            f"to ask just that word: glmclient ask {said}"
+        )
+    piped = "" if sys.stdin.isatty() else _standard_input(hint=bool(said))
+    asked = "\n\n".join(part for part in (piped, said) if part)
+    if not asked.strip():
+        raise click.UsageError(f"there is nothing to ask; write: {usage}")
+    return asked
+
+
+def _standard_input(*, hint: bool) -> str:
+    """Return what is piped in; after a while, say what is waited for."""
+    patience = threading.Timer(PATIENCE, click.echo, (WAITING,), {"err": True})
+    patience.daemon = True
+    if hint:
+        patience.start()
+    try:
+        data = sys.stdin.buffer.read()
+    finally:
+        patience.cancel()
+    try:
+        return data.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"standard input is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); convert it first."
+        ) from None

@@ -1,0 +1,1 @@
+"""What the terminal shows of an answer, an error or a wait."""

@@ -1,0 +1,90 @@
+"""An answer for programs: one JSON object at its end, or a line of JSON for each event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from ...core.transcript import Transcript
+from ...events import Event, Image, Reply, SearchResults
+
+__all__ = ["EventLines", "WholeAnswer", "event_json", "reply_json"]
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as JSON tells it: its type, and its fields."""
+    fields = asdict(event)
+    fields.pop(
+        "continuation", None
+    )  # it may hold the whole conversation, and is for the service alone
+    return {"type": type(event).__name__, **fields}
+
+
+def reply_json(reply: Reply) -> dict[str, Any]:
+    """Return a whole answer, or as much of it as came, as JSON tells it."""
+    finish = event_json(reply.finish) if reply.finish is not None else None
+    return {**asdict(reply), "finish": finish}
+
+
+def _line(value: Any) -> str:
+    # A lone surrogate has no UTF-8; JSON can escape it (RFC 8259 §8.2).
+    text = json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+class EventLines:
+    """Writes each event as it comes, as a line of JSON.
+
+    Args:
+        out: where to.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def begin(self, cancel: Callable[[], None]) -> None:
+        """Do nothing: a failed write is noticed when it happens."""
+
+    def add(self, event: Event) -> None:
+        """Write an event."""
+        self._out.write(_line(event_json(event)))
+        self._out.flush()
+
+    def end(self, *, whole: bool) -> None:
+        """Do nothing: the last event was written."""
+
+
+class WholeAnswer:
+    """Writes the answer as one JSON object when it has ended, and nothing if it did not.
+
+    Args:
+        out: where to.
+        provider: the name of the service.
+    """
+
+    def __init__(self, out: TextIO, provider: str) -> None:
+        self._out = out
+        self._provider = provider
+        self._said = Transcript()
+        self._images: list[str] = []
+        self._sources: list[dict[str, Any]] = []
+
+    def begin(self, cancel: Callable[[], None]) -> None:
+        """Do nothing: nothing is written before the end."""
+
+    def add(self, event: Event) -> None:
+        """Take in an event."""
+        self._said.extend([event])
+        if isinstance(event, Image):
+            self._images.append(event.url)
+        elif isinstance(event, SearchResults):
+            self._sources += [asdict(each) for each in event.results]
+
+    def end(self, *, whole: bool) -> None:
+        """Write the object."""
+        if whole:
+            told = {"images": self._images, "sources": self._sources, "provider": self._provider}
+            self._out.write(_line({**reply_json(self._said.reply()), **told}))
+            self._out.flush()

@@ -1,0 +1,96 @@
+"""Where settings, keys and the last conversation are kept; nothing is ever read from the working directory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConfigurationError
+from ...private_file import write_private
+
+__all__ = ["HOME", "INSTALL", "folder", "is_private", "needed", "read_object", "write_object"]
+
+HOME = "GLMCLIENT_HOME"
+"""The variable that names one folder for everything, in place of the platform's own."""
+INSTALL = "pip install 'glmclient[cli]'"
+
+
+def folder(kind: str) -> Path | None:
+    """Return the folder for ``config`` or ``state``; ``None`` where nobody knows the platform's place."""
+    own = os.environ.get(HOME, "").strip()
+    if own:
+        return Path(own).expanduser()
+    if importlib.util.find_spec("platformdirs") is None:
+        return None
+    import platformdirs
+
+    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_state_path
+    return find("glmclient", appauthor=False)
+
+
+def needed(kind: str) -> Path:
+    """Return the folder, made if it is not there yet, for its owner alone.
+
+    Raises:
+        ConfigurationError: nobody knows the platform's place, or the folder cannot be made.
+    """
+    found = folder(kind)
+    if found is None:
+        raise ConfigurationError(
+            f"to keep something between two runs, one more package is needed: {INSTALL}. Or name a folder for it "
+            f"in {HOME}."
+        )
+    try:
+        found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the folder {found} cannot be made: {error.strerror}.") from None
+    return found
+
+
+def read_object(kind: str, name: str) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one if there is no such file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds something else.
+    """
+    place = folder(kind)
+    if place is None:
+        return {}
+    path = place / name
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not JSON: {error}. Mend or remove it.") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{path} must hold a JSON object. Mend or remove it.")
+    return value
+
+
+def write_object(kind: str, name: str, value: dict[str, Any]) -> Path:
+    """Write a JSON object to a file of mode 0600, and return where it is.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    path = needed(kind) / name
+    try:
+        write_private(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether nobody but its owner can read a file; a missing one is private."""
+    try:
+        return not stat.S_IMODE(path.stat().st_mode) & 0o077 or os.name == "nt"
+    except OSError:
+        return True

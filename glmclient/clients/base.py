@@ -1,0 +1,228 @@
+"""What both clients are: a checked configuration, and how a question becomes an exchange."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..configuration import Configuration, checked_retry, configured
+from ..core.exchange import Exchange, Flow
+from ..core.http import without_user
+from ..core.limits import Limits, Timeout
+from ..core.retry import RetryPolicy
+from ..core.secrets import is_credential
+from ..errors import ConfigurationError, StreamMisuse
+from ..events import Finish, Reply
+from ..messages import Messages
+from ..providers.base import Provider
+from ..streams.base import BaseStream
+
+if TYPE_CHECKING:
+    from ..cassette import Replay
+    from ..cassette.recorder import Recorder
+
+__all__ = ["UNSET", "BaseClient"]
+
+
+class _Unset:
+    """The value of an argument that was not given, where ``None`` means something."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Any = _Unset()
+
+
+class BaseClient:
+    """A client of one service.
+
+    Args:
+        provider: ``chatglm``, ``qwen``, ``zai``, ``bigmodel``, ``openai``, or a provider object.
+        model: the model for every question that does not name one; the provider's own default otherwise.
+        api_key: the key or token; from the provider's environment variable otherwise.
+        base_url: replaces scheme, host and path prefix of the service.
+        timeout: time limits; a number of seconds limits the whole stream, ``None`` lifts every limit.
+        retry: how often to try before the first event; ``None`` for a single attempt.
+        proxy: the URL of an HTTP, HTTPS or SOCKS proxy for everything.
+        verify: ``True``, a path to CA certificates, or ``False`` to trust anybody.
+        headers: sent with every request, in place of the provider's own of the same name.
+        trust_env: use the proxies and CA certificates that the environment names.
+        limits: bounds on what is held in memory.
+        http_backend: what carries the asynchronous client's requests; ``aiohttp`` needs the extra of that name.
+        record: a file to record every exchange to, without keys and ids.
+        replay: a recorded file, or a `Replay`, that answers in place of the service; no key is needed.
+
+    Raises:
+        ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
+        CassetteError: a cassette cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        provider: str | Provider = "chatglm",
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: Timeout | float | None = Timeout(),  # noqa: B008 - a frozen value
+        retry: RetryPolicy | None = RetryPolicy(),  # noqa: B008 - a frozen value
+        proxy: str | None = None,
+        verify: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+        trust_env: bool = True,
+        limits: Limits | None = None,
+        http_backend: Literal["httpx", "aiohttp"] = "httpx",
+        record: str | os.PathLike[str] | None = None,
+        replay: str | os.PathLike[str] | Replay | None = None,
+    ) -> None:
+        self._replay = replay_of(record, replay)
+        if self._replay is not None:
+            api_key, base_url = self._replay.stand_ins(provider, api_key, base_url)
+        self._arguments: dict[str, Any] = {
+            "provider": provider,
+            "model": model,
+            "base_url": base_url,
+            "timeout": timeout,
+            "retry": retry,
+            "proxy": proxy,
+            "verify": verify,
+            "headers": headers,
+            "trust_env": trust_env,
+            "limits": limits,
+            "http_backend": http_backend,
+        }
+        self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
+        if self._replay is not None:
+            self._configuration = dataclasses.replace(self._configuration, clock=self._replay.clock)
+        self._recorder = recorder_of(record, self._configuration)
+        self._streams: dict[int, weakref.ref[BaseStream]] = {}
+        self._closed = False
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make the transport; no connection is opened."""
+        raise TypeError("use SyncClient or AsyncClient")
+
+    @property
+    def provider(self) -> Provider:
+        """The provider: its name, address, models, and what it supports."""
+        return self._configuration.provider
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the configuration alone: no connection, no key, no credential among the headers or in the proxy.
+
+        The copy takes its key from the environment, as any client does. It does not record: two would overwrite each
+        other's file.
+        """
+        given = {**self._arguments, "replay": self._replay}
+        headers, proxy = given["headers"], given["proxy"]
+        if headers is not None:
+            given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
+        if proxy is not None:
+            given["proxy"] = without_user(proxy)
+        return given
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    # -- a question becomes an exchange --------------------------------------------------------------------
+
+    def _ask(
+        self,
+        messages: Messages,
+        model: str | None,
+        timeout: Any,
+        retry: Any,
+        continue_from: Reply | Finish | None,
+        options: Mapping[str, Any],
+    ) -> tuple[Exchange, Flow[None]]:
+        provider, given = self.provider, dict(options)
+        if continue_from is not None:
+            given.update(_continuing(continue_from))
+        chat = provider.prepare(
+            messages, model if model is not None else self._configuration.model, given
+        )
+        if self._recorder is not None:
+            self._recorder.asked(
+                messages, model if model is not None else self._configuration.model, given
+            )
+        exchange = self._exchange(timeout, retry)
+        return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
+
+    def _open_streams(self) -> list[Any]:
+        """Return the streams that are open; it is a copy, since other threads may begin and end some."""
+        found = [reference() for reference in list(self._streams.values())]
+        return [stream for stream in found if stream is not None]
+
+    def _exchange(self, timeout: Any, retry: Any) -> Exchange:
+        if self._closed:
+            raise StreamMisuse(
+                "this client was closed: make another one, or enter it again by `with`."
+            )
+        own = self._configuration
+        return own.exchange(
+            own.timeout if timeout is UNSET else Timeout.of(timeout),
+            own.retry if retry is UNSET else checked_retry(retry),
+        )
+
+
+def replay_of(
+    record: str | os.PathLike[str] | None, replay: str | os.PathLike[str] | Replay | None
+) -> Replay | None:
+    """Return what answers in place of the service, if anything does.
+
+    Raises:
+        CassetteError: the cassette cannot be read.
+        ConfigurationError: it is to be recorded at the same time.
+    """
+    if replay is None:
+        return None
+    if record is not None:
+        raise ConfigurationError("record and replay exclude each other; give one of them.")
+    from ..cassette import Replay
+
+    return replay if isinstance(replay, Replay) else Replay(replay)
+
+
+def recorder_of(
+    record: str | os.PathLike[str] | None, configuration: Configuration
+) -> Recorder | None:
+    """Return what records, if anything does.
+
+    Raises:
+        CassetteError: the file cannot be recorded to.
+    """
+    if record is None:
+        return None
+    from ..cassette.recorder import Recorder
+
+    provider = configuration.provider
+    return Recorder(record, provider.name, provider.url, configuration.clock)
+
+
+def _continuing(previous: Reply | Finish) -> dict[str, str]:
+    finish = previous.finish if isinstance(previous, Reply) else previous
+    if not isinstance(finish, Finish):
+        raise ConfigurationError(
+            "continue_from takes the Reply or Finish of an answer that ended; this one did not."
+            if isinstance(previous, Reply)
+            else f"continue_from takes a Reply or a Finish, not {type(previous).__name__}."
+        )
+    known = {
+        "continuation": finish.continuation,
+        "conversation_id": finish.conversation_id,
+    }
+    told = {name: value for name, value in known.items() if value is not None}
+    if not told:
+        raise ConfigurationError(
+            "continue_from goes on in a conversation that the service keeps, and this reply names none: give the "
+            "whole of it as messages, [*messages, reply.message(), {'role': 'user', 'content': ...}]."
+        )
+    return told

@@ -1,0 +1,154 @@
+"""The blocking client: requests underneath, and no decision of its own."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..core.exchange import Flow
+from ..core.limits import Timeout
+from ..core.retry import RetryPolicy
+from ..errors import ConfigurationError
+from ..events import Finish, Reply
+from ..messages import Messages
+from ..providers.base import Model
+from ..streams.sync_stream import Stream
+from ..transports.base import SyncTransport
+from .base import UNSET, BaseClient
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from ..conversations.conversation import Conversation
+    from ..options import ChatOptions
+
+__all__ = ["SyncClient"]
+
+
+class SyncClient(BaseClient):
+    __doc__ = BaseClient.__doc__
+
+    _transport: SyncTransport
+
+    def _connect(self) -> None:
+        if self._configuration.http_backend != "httpx":
+            raise ConfigurationError(
+                "http_backend is a choice of AsyncClient: SyncClient sends by requests. Leave it out."
+            )
+        if self._replay is not None:
+            from ..cassette.replaying import SyncReplayTransport
+
+            self._transport = SyncReplayTransport(self._replay, self.provider.url)
+            return
+        from ..transports.requests.transport import RequestsTransport
+
+        self._transport = RequestsTransport(self._configuration.route())
+        if self._recorder is not None:
+            from ..cassette.recording import SyncRecordingTransport
+
+            self._transport = SyncRecordingTransport(self._transport, self._recorder)
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        continue_from: Reply | Finish | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Stream:
+        """Ask, and return the answer as a stream of events.
+
+        Args:
+            messages: one user message as text, or a sequence of ``{"role", "content"}`` mappings.
+            model: the model for this question.
+            timeout: time limits for this question.
+            retry: attempts for this question.
+            continue_from: the reply to go on from, for services that keep the conversation themselves.
+            options: what the provider takes; an option that it cannot honour is an error.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+        """
+        exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
+        return Stream(exchange, flow, self._transport, self._streams)
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        continue_from: Reply | Finish | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """Ask, and return the whole answer: `stream`, drained.
+
+        Raises:
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+        return self.stream(
+            messages,
+            model=model,
+            timeout=timeout,
+            retry=retry,
+            continue_from=continue_from,
+            **options,
+        ).reply()
+
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Conversation:
+        """Begin a conversation; it carries what the service needs from one turn to the next.
+
+        Args:
+            system: the system message.
+            model: the model for every turn that does not name one.
+            options: for every turn.
+
+        Raises:
+            ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
+        """
+        from ..conversations.conversation import Conversation
+
+        return Conversation(self, system=system, model=model, options=options)
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that the service offers.
+
+        Raises:
+            GLMError: the service could not be asked.
+        """
+        provider, exchange = self.provider, self._exchange(UNSET, UNSET)
+        found: list[tuple[Model, ...]] = []
+
+        def attempt() -> Flow[None]:
+            found.append((yield from provider.list_models(exchange)))
+
+        Stream(exchange, exchange.turn(attempt), self._transport, self._streams).until_done()
+        return found[-1]
+
+    def close(self) -> None:
+        """Close every connection and the streams that are open; entering the client opens it again."""
+        self._closed = True
+        for stream in self._open_streams():
+            stream.close()
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        self._closed = False
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,335 @@
+"""A conversation: what was said, and what the service needs to go on with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..clients.base import UNSET, BaseClient
+from ..errors import ConfigurationError, StreamMisuse
+from ..events import Finish, Reply
+from ..messages import Messages, checked_messages
+from ..streams.base import BaseStream
+from .file import SavedConversation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from ..clients.async_client import AsyncClient
+    from ..clients.sync_client import SyncClient
+    from ..core.limits import Timeout
+    from ..core.retry import RetryPolicy
+    from ..options import ChatOptions
+    from ..streams.async_stream import AsyncStream
+    from ..streams.sync_stream import Stream
+
+__all__ = ["AsyncConversation", "BaseConversation", "Conversation"]
+
+_ANY_QUESTION = "?"
+"""What stands for a question where only the options are looked at."""
+
+C = TypeVar("C", bound=BaseClient)
+S = TypeVar("S", bound=BaseStream)
+
+
+class BaseConversation(Generic[C, S]):
+    """What both kinds of conversation are: the state between two turns.
+
+    A turn counts when its `Finish` was handed over. After a failure, or when the loop was left early, the
+    conversation is as it was before the turn; `keep_partial` takes the piece in after all.
+
+    Args:
+        client: who asks.
+        system: the system message.
+        model: the model for every turn that does not name one; the client's otherwise.
+        options: for every turn; what a turn gives itself comes first.
+
+    Raises:
+        ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
+    """
+
+    def __init__(
+        self,
+        client: C,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if system is not None and (not isinstance(system, str) or not system.strip()):
+            raise ConfigurationError("system must be a text that is not empty, or None.")
+        self.client = client
+        self.system = system
+        self.model = model
+        self.options: dict[str, Any] = dict(options or {})
+        # What the provider refuses in every turn, it may as well refuse now.
+        client.provider.prepare(_ANY_QUESTION, model, self.options)
+        self._history: tuple[dict[str, Any], ...] = ()
+        self._memory: Finish | None = None
+        """The last answer, while it holds what the service goes on from."""
+        self._said: tuple[dict[str, Any], ...] = ()
+        self._pending: S | None = None
+        """The answer that is being read, or was left; it is looked at when somebody asks."""
+
+    # -- what was said -------------------------------------------------------------------------------------
+
+    @property
+    def messages(self) -> tuple[dict[str, Any], ...]:
+        """Everything that was said, the system message first, as ``stream`` of any client takes it."""
+        self._settle()
+        return tuple(dict(message) for message in (*self._preamble(), *self._history))
+
+    def _preamble(self) -> tuple[dict[str, Any], ...]:
+        return () if self.system is None else ({"role": "system", "content": self.system},)
+
+    def _settle(self) -> None:
+        """Take in the pending turn if its answer was handed over to the end."""
+        stream = self._pending
+        if stream is None or stream.finish is None:
+            return
+        reply = Reply(stream.text, stream.reasoning, stream.tool_calls, stream.finish)
+        self._take_in(reply)
+        finish = reply.finish
+        remembers = finish is not None and (finish.continuation or finish.conversation_id)
+        self._memory = finish if remembers else None
+
+    def _take_in(self, reply: Reply) -> None:
+        self._history = (*self._history, *self._said, dict(reply.message()))
+        self._pending = None
+
+    def keep_partial(self) -> bool:
+        """Take in the last turn although its answer did not end, with the text that came.
+
+        A tool call that was cut is left out. Where the service is told the whole conversation, it will be told this
+        piece too; where it remembers the conversation itself, it remembers what it said.
+
+        Returns:
+            Whether there was a turn with a piece of an answer to take in.
+        """
+        self._settle()
+        stream = self._pending
+        if stream is None or not stream.text:
+            return False
+        self._take_in(Reply(stream.text, stream.reasoning))
+        if self._memory is not None and self._memory.continuation is not None:
+            self._memory = None  # it is the conversation itself, without this turn
+        return True
+
+    # -- the next turn -------------------------------------------------------------------------------------
+
+    def _next(self, said: Messages) -> tuple[list[dict[str, Any]], Finish | None]:
+        """Return what to send for a turn: everything, or only what the service does not remember."""
+        checked = checked_messages(said)
+        self._settle()
+        stream = self._pending
+        if stream is not None:
+            if stream._iterating:
+                raise StreamMisuse(
+                    "the answer before is still being read: read it to its end or close it first, or fork() the "
+                    "conversation to go both ways."
+                )
+            self._abandon(stream)
+            self._pending = None
+        self._said = checked
+        if self._memory is None:
+            return [*self._preamble(), *self._history, *self._said], None
+        # A service without system messages was told them inside the first question, and remembers that.
+        lasting = self.client.provider.supports.system_messages
+        return [*(self._preamble() if lasting else ()), *self._said], self._memory
+
+    def _abandon(self, stream: S) -> None:
+        """End an answer that nobody reads any more."""
+        raise TypeError("use Conversation or AsyncConversation")
+
+    def _asked(self, model: str | None, options: Mapping[str, Any]) -> tuple[str | None, Any]:
+        return model if model is not None else self.model, {**self.options, **options}
+
+    # -- copies and files ----------------------------------------------------------------------------------
+
+    def fork(self) -> Self:
+        """Return an independent copy: what is said in one is not heard in the other.
+
+        A service that remembers the conversation itself has only one memory of it, so the copy tells it everything
+        anew with its first question.
+        """
+        self._settle()
+        copy = type(self)(self.client, system=self.system, model=self.model, options=self.options)
+        copy._history = self._history
+        if self._memory is not None and self._memory.conversation_id is None:
+            copy._memory = self._memory
+        return copy
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the conversation to a file of mode 0600, in one step; no key is in it.
+
+        Raises:
+            ConfigurationError: an option cannot be written as JSON.
+            OSError: the file cannot be written; what was there stays.
+        """
+        self._settle()
+        provider, memory = self.client.provider, self._memory
+        saved = SavedConversation(
+            provider=provider.name,
+            url=provider.url,
+            model=self.model,
+            options=self.options,
+            system=self.system,
+            messages=self._history,
+            conversation_id=memory.conversation_id if memory is not None else None,
+            continuation=memory.continuation if memory is not None else None,
+        )
+        saved.write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], client: C) -> Self:
+        """Return a conversation from a file.
+
+        With a client of another service the words alone are taken over: model, options and the other service's
+        memory stay behind.
+
+        Raises:
+            ConfigurationError: it is not a file that `save` wrote.
+            OSError: the file cannot be read.
+        """
+        return cls.of(SavedConversation.read(path), client)
+
+    @classmethod
+    def of(cls, saved: SavedConversation, client: C) -> Self:
+        """Return a conversation as it was saved; see `load`."""
+        same = (saved.provider, saved.url) == (client.provider.name, client.provider.url)
+        conversation = cls(
+            client,
+            system=saved.system,
+            model=saved.model if same else None,
+            options=saved.options if same else None,
+        )
+        conversation._history = saved.messages
+        if same and (saved.conversation_id or saved.continuation):
+            conversation._memory = Finish(
+                "stop", conversation_id=saved.conversation_id, continuation=saved.continuation
+            )
+        return conversation
+
+    def __repr__(self) -> str:
+        turns = sum(message["role"] == "user" for message in self._history)
+        return f"<{type(self).__name__} with {self.client.provider.name}, {turns} turns>"
+
+
+class Conversation(BaseConversation["SyncClient", "Stream"]):
+    """A conversation of a `SyncClient`; its ``conversation`` method makes one.
+
+    A turn counts when its `Finish` was handed over. After a failure, or when the loop was left early, the
+    conversation is as it was before the turn; `keep_partial` takes the piece in after all.
+    """
+
+    client: SyncClient
+
+    def stream(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        **options: Unpack[ChatOptions],
+    ) -> Stream:
+        """Say something, and return the answer as a stream of events.
+
+        Args:
+            said: text, or messages: the results of tool calls, for one.
+            model: the model for this turn.
+            timeout: time limits for this turn.
+            retry: attempts for this turn.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+        messages, memory = self._next(said)
+        model, given = self._asked(model, options)
+        stream = self.client.stream(
+            messages, model=model, timeout=timeout, retry=retry, continue_from=memory, **given
+        )
+        self._pending = stream
+        return stream
+
+    def chat(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """Say something, and return the whole answer: `stream`, drained.
+
+        Raises:
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+        return self.stream(said, model=model, timeout=timeout, retry=retry, **options).reply()
+
+    def _abandon(self, stream: Stream) -> None:
+        stream.close()
+
+
+class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
+    """A conversation of an `AsyncClient`; its ``conversation`` method makes one.
+
+    A turn counts when its `Finish` was handed over. After a failure, or when the loop was left early, the
+    conversation is as it was before the turn; `keep_partial` takes the piece in after all.
+    """
+
+    client: AsyncClient
+
+    def stream(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncStream:
+        """Say something, and return the answer as a stream of events.
+
+        Args:
+            said: text, or messages: the results of tool calls, for one.
+            model: the model for this turn.
+            timeout: time limits for this turn.
+            retry: attempts for this turn.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+        messages, memory = self._next(said)
+        model, given = self._asked(model, options)
+        stream = self.client.stream(
+            messages, model=model, timeout=timeout, retry=retry, continue_from=memory, **given
+        )
+        self._pending = stream
+        return stream
+
+    async def chat(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        **options: Unpack[ChatOptions],
+    ) -> Reply:
+        """Say something, and return the whole answer: `stream`, drained.
+
+        Raises:
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+        return await self.stream(said, model=model, timeout=timeout, retry=retry, **options).reply()
+
+    def _abandon(self, stream: AsyncStream) -> None:
+        # Nothing can be awaited here: whoever still reads it gets `StreamCancelled`, and it closes itself.
+        stream.cancel()

@@ -1,0 +1,1 @@
+"""The chat completions API of the GLM platform and of every OpenAI-compatible server: both halves of its dialect."""

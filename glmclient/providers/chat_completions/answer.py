@@ -1,0 +1,268 @@
+"""What the chunks of an answer mean: text, thinking, tool calls, sources, usage and the end.
+
+Source: ``docs/wire/open-platform.md`` §2.1 to §2.6 and §5. Nothing is required of a chunk: ``null``, missing and
+``""`` are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+from ...errors import GLMError, ServerError, StreamInterrupted
+from ...events import Event, Finish, FinishReason, ReasoningDelta, SearchResults, TextDelta, Unknown
+from .think_tags import ThinkTags
+from .tool_calls import ToolFragments
+from .values import sources_of, usage_of
+
+__all__ = ["FINISH_REASONS", "AnswerReader", "Path"]
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys and indices that lead to a value of a JSON document."""
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "length": "length",
+    "model_context_window_exceeded": "length",
+    "sensitive": "content_filter",
+    "content_filter": "content_filter",
+}
+"""The services' words for the end of an answer (``docs/wire/open-platform.md`` §2.5); others are ``"other"``."""
+
+_NETWORK_ERROR = "network_error"
+
+_READ_CHUNK = frozenset({"choices", "error", "id", "model", "request_id", "usage", "web_search"})
+_READ_CHOICE = frozenset({"delta", "finish_reason", "index", "message"})
+_READ_DELTA = frozenset(
+    {"content", "reasoning", "reasoning_content", "refusal", "role", "tool_calls"}
+)
+_TEXTS = ("content", "reasoning_content", "reasoning")
+_SAYING = (*_TEXTS, "tool_calls", "refusal")
+_LABELS = frozenset({"created", "object", "service_tier", "system_fingerprint"})
+"""Constant labels of every chunk that say nothing about the answer."""
+
+
+class AnswerReader:
+    """Reads one answer, chunk by chunk.
+
+    Args:
+        service: how messages name the service.
+        think_tags: split ``<think>`` tags off the text.
+        include_unknown: hand out what no event describes as `Unknown`.
+        request_id: of the request, where the service repeats none.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        think_tags: bool = False,
+        include_unknown: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        self._service = service
+        self._tags = ThinkTags() if think_tags else None
+        self._include_unknown = include_unknown
+        self._request_id = request_id
+        self._tools = ToolFragments()
+        self._first: dict[str, Any] | None = None
+        self._last: dict[str, Any] = {}
+        self._usage: dict[str, Any] | None = None
+        self._reason = ""
+        self._refusal: list[str] = []
+        self._shown = False
+        self._expected: dict[str, Any] = {}
+        self._expected_text = True
+
+    @property
+    def finish_seen(self) -> bool:
+        """A finish reason came: an end of the body is the end of the answer (§2.8)."""
+        return bool(self._reason)
+
+    def read(self, chunk: dict[str, Any], out: list[Event]) -> None:
+        """Append the events of one chunk to ``out``.
+
+        Raises:
+            ServerError: the service's inference failed before anything was said.
+            StreamInterrupted: it failed in the middle of the answer.
+        """
+        before = len(out)
+        self._last = chunk
+        if self._first is None:
+            self._first = chunk
+        choices = chunk.get("choices")
+        if "web_search" in chunk:
+            self._sources(chunk["web_search"], out)
+        if choices:
+            self._choices(choices, out)
+        if "usage" in chunk and isinstance(chunk["usage"], dict) and chunk["usage"]:
+            self._usage = chunk["usage"]  # the last one wins (§2.4)
+        if self._include_unknown:
+            self._unknown(chunk, _READ_CHUNK, out)
+        if len(out) > before:
+            self._shown = True
+        if self._reason == _NETWORK_ERROR:
+            raise self._failed()
+
+    def _choices(self, choices: Any, out: list[Event]) -> None:
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index")
+            if index and type(index) is int:  # a stream has one answer
+                self._hand_out("choice", choice, out)
+                continue
+            # A message is a whole answer; a gateway that adds one to its last chunk repeats what was shown.
+            delta = choice.get("delta") or (None if self._shown else choice.get("message"))
+            if isinstance(delta, dict):
+                self._delta(delta, out)
+            reason = choice.get("finish_reason")
+            if reason:
+                # Early on every tool call, and again at the end: only [DONE] or the end of the body ends it (§2.2).
+                self._reason = str(reason)
+            if self._include_unknown:
+                self._unknown(choice, _READ_CHOICE, out)
+
+    def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        if reasoning:
+            self._thinking(reasoning, out)
+        content = delta.get("content")
+        if content:
+            if type(content) is not str:
+                self._hand_out("content", content, out)
+            elif self._tags is None:
+                out.append(TextDelta(content))
+            else:
+                self._tags.feed(content, out)
+        if "tool_calls" in delta:
+            self._tool_calls(delta["tool_calls"], out)
+        if isinstance(delta.get("refusal"), str):
+            self._refusal.append(delta["refusal"])
+        if self._include_unknown:
+            self._unknown(delta, _READ_DELTA, out)
+
+    def _thinking(self, reasoning: Any, out: list[Event]) -> None:
+        if type(reasoning) is not str:
+            self._hand_out("reasoning", reasoning, out)
+            return
+        if self._tags is not None:
+            self._tags.reasoning_came()
+        out.append(ReasoningDelta(reasoning))
+
+    def _tool_calls(self, fragments: Any, out: list[Event]) -> None:
+        for fragment in fragments if isinstance(fragments, list) else ():
+            if not isinstance(fragment, dict):
+                continue
+            if (fragment.get("type") or "function") != "function":
+                self._hand_out("tool_calls", fragment, out)  # a tool that the service runs itself
+                continue
+            event = self._tools.add(fragment)
+            if event is not None:
+                out.append(event)
+
+    def _sources(self, found: Any, out: list[Event]) -> None:
+        results = sources_of(found)
+        if results:
+            out.append(SearchResults(results))
+
+    # -- chunks that differ from one before in one string alone ------------------------------------------------
+
+    def news(self, chunk: dict[str, Any]) -> Path | None:
+        """Return the way to the one string in which the next chunk may differ.
+
+        There is none if the chunk says anything else, because chunks like it would say it again.
+        """
+        choices = chunk.get("choices")
+        if self._include_unknown or chunk.get("usage") or chunk.get("web_search"):
+            return None
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            return None
+        delta = choices[0].get("delta")
+        if (
+            choices[0].get("index")
+            or choices[0].get("finish_reason")
+            or not isinstance(delta, dict)
+        ):
+            return None
+        said = [name for name in _SAYING if delta.get(name)]
+        if len(said) != 1 or said[0] not in _TEXTS or type(delta[said[0]]) is not str:
+            return None
+        return ("choices", 0, "delta", said[0])
+
+    def expect(self, chunk: dict[str, Any], path: Path) -> None:
+        """Take it that what `repeat` gets stands in chunks like ``chunk``, at ``path``."""
+        self._expected = chunk
+        self._expected_text = path[-1] == "content"
+
+    def repeat(self, texts: list[str], out: list[Event]) -> None:
+        """Append the events of chunks that differ from the expected one in these texts."""
+        before = len(out)
+        self._last = self._expected
+        if not self._expected_text:
+            out += map(ReasoningDelta, filter(None, texts))
+        elif self._tags is None:
+            for text in texts:
+                if text:
+                    out.append(TextDelta(text))
+        else:
+            for text in texts:
+                self._tags.feed(text, out)
+        self._shown = self._shown or len(out) > before
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def finish(self, out: list[Event]) -> None:
+        """Append the end of the answer."""
+        if self._tags is not None:
+            self._tags.end(out)
+        raw = self._reason or None
+        out.append(
+            Finish(
+                FINISH_REASONS.get(self._reason, "other"),
+                usage=None if self._usage is None else usage_of(self._usage),
+                raw_reason=raw,
+                model=self._told("model"),
+                response_id=self._told("id"),
+                request_id=self._told("request_id") or self._request_id,
+                message="".join(self._refusal) or None,
+            )
+        )
+
+    def _told(self, name: str) -> str | None:
+        """Return what the last chunk tells under ``name``, or the first."""
+        value = self._last.get(name) or (self._first or {}).get(name)
+        return value if isinstance(value, str) else None
+
+    def _failed(self) -> GLMError:
+        """Return the error for an inference that broke with HTTP 200 (§2.5)."""
+        cause = ServerError(
+            f"{self._service} failed in the middle of its work (finish_reason network_error). Try again.",
+            status_code=200,
+            code=_NETWORK_ERROR,
+            reason="the inference failed",
+            request_id=self._told("request_id"),
+            retryable=True,
+        )
+        if not self._shown:
+            return cause
+        error = StreamInterrupted(
+            f"{self._service} failed in the middle of the answer (finish_reason network_error). "
+            "What came is on `error.partial`; ask again for a whole answer.",
+            request_id=cause.request_id,
+            retryable=True,
+        )
+        error.__cause__ = cause
+        return error
+
+    # -- what no event describes -------------------------------------------------------------------------------
+
+    def _unknown(self, fields: dict[str, Any], read: frozenset[str], out: list[Event]) -> None:
+        for name, value in fields.items():
+            if name not in read and name not in _LABELS and value not in (None, "", [], {}):
+                self._hand_out(name, value, out)
+
+    def _hand_out(self, name: str, value: Any, out: list[Event]) -> None:
+        if self._include_unknown:
+            out.append(Unknown(name, json.dumps(value, ensure_ascii=False)))

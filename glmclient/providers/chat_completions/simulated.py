@@ -1,0 +1,179 @@
+"""The serving half of the open platform and of compatible servers (``docs/wire/open-platform.md``)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.secrets import Secret
+from ...errors import ConfigurationError
+from ...simulator.http import SimulatedRequest, SimulatedResponse
+from ...simulator.script import Answer, Answers, Refusal, script_failure
+from .encoder import Flavour, Layout
+from .frames import encode, encoded, whole_answer
+from .provider import MODELS
+from .simulated_refusals import refused
+
+__all__ = ["OpenAICompatible", "Platform"]
+
+CHAT = "/chat/completions"
+LIST = "/models"
+EVENT_STREAM = ("Content-Type", "text/event-stream;charset=UTF-8")
+
+_SERVED = {
+    "glm": MODELS,
+    "vllm": ("zai-org/GLM-4.6",),
+    "sglang": ("GLM-4.6",),
+    "ollama": ("glm-4.7-flash",),
+}
+_OWNER = {"glm": "z-ai", "vllm": "vllm", "sglang": "sglang", "ollama": "library"}
+
+
+class Platform:
+    """The open platform, or a compatible server, under any path prefix.
+
+    Args:
+        flavour: whose habits: ``glm``, ``vllm``, ``sglang`` or ``ollama``.
+        tool_stream: send tool calls in the script's fragments; ``None`` does what the service does: the platform when
+            the request asks for it, vLLM and SGLang always, Ollama never.
+        models: the models that are listed.
+        key: the only key that is accepted; any is if it is ``None``, but the platform wants one.
+
+    Raises:
+        ConfigurationError: an option has a value that it does not take.
+    """
+
+    name = "zai"
+
+    def __init__(
+        self,
+        *,
+        flavour: Flavour = "glm",
+        tool_stream: bool | None = None,
+        models: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> None:
+        self._layout = Layout(flavour)
+        if isinstance(models, str) or not all(isinstance(model, str) for model in models or ()):
+            raise ConfigurationError(f"models must be a sequence of names, not {models!r:.80}.")
+        self._tool_stream = tool_stream
+        self._models = tuple(models) if models is not None else _SERVED[flavour]
+        self._key = None if key is None else Secret(key)
+        self._numbers = itertools.count(
+            1
+        )  # next() of a count is one step of the interpreter: safe for threads
+
+    def check(self, answer: Answer) -> object:
+        """Raise a `ConfigurationError` if the service has no way to say ``answer``."""
+        if answer.refusal is None:
+            encode(answer.said, self._layout)
+        return None
+
+    def prompt(self, request: SimulatedRequest) -> str:
+        """Return the text of the user's last message in a question."""
+        said = [message for message in request.json["messages"] if message.get("role") == "user"]
+        content = said[-1].get("content") if said else ""
+        if isinstance(content, str):
+            return content
+        return "".join(part.get("text", "") for part in content or ())
+
+    def handles(self, request: SimulatedRequest) -> bool:
+        """Tell whether the path is one of the platform's."""
+        return request.path.endswith((CHAT, LIST))
+
+    def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
+        """Answer a question, list the models, or refuse."""
+        flavour = self._layout.flavour
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refused(refusal, flavour)
+        if request.path.endswith(LIST):
+            return self._list()
+        if not _is_question(request.json):
+            return refused(Refusal("bad_request"), flavour)
+        answer = answers.next(request)
+        if answer.refusal is not None:
+            return refused(answer.refusal, flavour, answer)
+        layout = self._layout_for(request.json)
+        if not request.json.get("stream"):
+            broken = next((step for step in answer.said if isinstance(step, Refusal)), None)
+            if broken is not None:
+                return refused(broken, flavour, answer)
+            return SimulatedResponse.of_json(whole_answer(answer.said, layout))
+        return SimulatedResponse(
+            headers=(EVENT_STREAM, ("Cache-Control", "no-cache")),
+            body=encoded(answer.said, layout),
+            before=answer.before,
+        )
+
+    def failed(self, words: str) -> SimulatedResponse:
+        """Say that the script failed."""
+        return refused(script_failure({"error": {"message": words}}), self._layout.flavour)
+
+    def _refusal(self, request: SimulatedRequest) -> Refusal | None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            if self._layout.flavour == "glm" or self._key is not None:
+                return Refusal("login")
+        elif self._key is not None and key != self._key.reveal():
+            return Refusal("authentication")
+        method = "GET" if request.path.endswith(LIST) else "POST"
+        if request.method != method:
+            return Refusal(
+                "bad_request", f"Request method '{request.method}' is not supported", 405
+            )
+        return None
+
+    def _list(self) -> SimulatedResponse:
+        flavour, created = self._layout.flavour, self._layout.created
+        listed = [
+            {"id": model, "object": "model", "created": created, "owned_by": _OWNER[flavour]}
+            for model in self._models
+        ]
+        return SimulatedResponse.of_json({"object": "list", "data": listed})
+
+    def _layout_for(self, body: dict[str, Any]) -> Layout:
+        flavour = self._layout.flavour
+        asked = bool(body.get("tool_stream")) if flavour == "glm" else flavour != "ollama"
+        options = body.get("stream_options")
+        return Layout(
+            flavour,
+            fragments=asked if self._tool_stream is None else self._tool_stream,
+            usage=flavour == "glm"
+            or (isinstance(options, dict) and bool(options.get("include_usage"))),
+            model=body["model"],
+            response_id=f"{'chatcmpl-' if flavour != 'glm' else ''}{next(self._numbers):024x}",
+        )
+
+
+class OpenAICompatible(Platform):
+    """A server that is compatible with OpenAI's; see `Platform` for the arguments.
+
+    Args:
+        flavour: whose habits.
+        tool_stream: send tool calls in the script's fragments.
+        models: the models that are listed.
+        key: the only key that is accepted.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        *,
+        flavour: Flavour = "vllm",
+        tool_stream: bool | None = None,
+        models: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(flavour=flavour, tool_stream=tool_stream, models=models, key=key)
+
+
+def _is_question(body: Any) -> bool:
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+        return False
+    messages = body.get("messages")
+    return (
+        isinstance(messages, list) and bool(messages) and all(isinstance(m, dict) for m in messages)
+    )

@@ -1,0 +1,138 @@
+"""Tool calls that arrive in fragments, put to their calls by what the fragments tell.
+
+Source: the accumulator rule of ``docs/wire/open-platform.md`` §2.3.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ...events import ToolCallDelta
+
+__all__ = ["ToolFragments"]
+
+
+class _Call:
+    """One call as far as it came."""
+
+    __slots__ = ("id", "index", "length", "name", "pieces", "told")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.pieces: list[str] = []
+        self.length = 0
+        self.told = False
+
+    def repeats(self, arguments: str) -> bool:
+        """Tell whether ``arguments`` are these arguments whole once more, as some relays send them.
+
+        Lengths are compared first, so that a long call is joined at most where it may be one.
+        """
+        return (
+            len(arguments) == self.length > 0
+            and "".join(self.pieces) == arguments
+            and _is_object(arguments)
+        )
+
+    @property
+    def whole(self) -> bool:
+        """The arguments are a whole JSON object: nothing can follow them."""
+        return (
+            self.length > 0
+            and self.pieces[-1].rstrip().endswith("}")
+            and _is_object("".join(self.pieces))
+        )
+
+
+class ToolFragments:
+    """Gives each fragment the index of its call; ids and names are told once, with the first that is not empty."""
+
+    __slots__ = ("_by_id", "_current", "_free", "_indexes", "_last")
+
+    def __init__(self) -> None:
+        self._last: _Call | None = None
+        self._by_id: dict[str, _Call] = {}
+        # The service's index -> the newest call that it numbered so.
+        self._current: dict[int, _Call] = {}
+        self._indexes: set[int] = set()
+        self._free = 0
+
+    def add(self, fragment: dict[str, Any]) -> ToolCallDelta | None:
+        """Return the event for one element of ``tool_calls``; ``None`` if it tells nothing new."""
+        function = fragment.get("function")
+        if not isinstance(function, dict):
+            function = {}
+        call_id = _text(fragment.get("id"))
+        name = _text(function.get("name"))
+        arguments = _text(function.get("arguments"))
+        index = fragment.get("index")
+        call = self._call(index if type(index) is int else None, call_id, name)
+        new = not call.told
+        call.told = True
+        if call.repeats(arguments):
+            arguments = ""
+        call_id = "" if call.id else call_id
+        name = "" if call.name else name
+        if not (new or call_id or name or arguments):
+            return None
+        if call_id:
+            call.id = call_id
+            self._by_id.setdefault(call_id, call)
+        call.name = call.name or name
+        if arguments:
+            call.pieces.append(arguments)
+            call.length += len(arguments)
+        return ToolCallDelta(call.index, call_id, name, arguments)
+
+    def _call(self, index: int | None, call_id: str, name: str) -> _Call:
+        """Return the call that a fragment belongs to, a new one if it begins one."""
+        if index is None:
+            call = self._without_index(call_id, name)
+        else:
+            known = self._current.get(index)
+            # Some gateways number every call 0: another id with a name, after a whole call, is another call.
+            if (
+                known is not None
+                and call_id
+                and name
+                and known.id
+                and call_id != known.id
+                and known.whole
+            ):
+                known = self._by_id.get(call_id)
+            call = known if known is not None else self._begin(index)
+            self._current[index] = call
+        self._last = call
+        return call
+
+    def _without_index(self, call_id: str, name: str) -> _Call:
+        if call_id in self._by_id:
+            return self._by_id[call_id]
+        last = self._last
+        if last is None or (call_id and last.id) or (name and last.name and last.whole):
+            return self._begin(self._free)
+        return last
+
+    def _begin(self, index: int) -> _Call:
+        if index in self._indexes:
+            index = self._free
+        self._indexes.add(index)
+        self._free = max(self._free, index + 1)
+        return _Call(index)
+
+
+def _text(value: Any) -> str:
+    """Return a field of a fragment as text: ``null`` is nothing, and some relays send the arguments parsed."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,1 @@
+"""ChatGLM's guest stream: both halves of its dialect."""

@@ -1,0 +1,1 @@
+"""Gradio chat apps: both halves of their dialect."""

@@ -1,0 +1,274 @@
+"""The asynchronous stream: a driver of flows, and no decision of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..core.exchange import Exchange, Flow, Read, Release, Send
+from ..core.http import Request
+from ..errors import TransportFailure
+from ..events import Event, Reply
+from ..transports.base import AsyncChannel, AsyncTransport
+from .base import BaseStream, piece_of
+
+if TYPE_CHECKING:
+    import weakref
+
+    from typing_extensions import Self
+
+__all__ = ["AsyncStream"]
+
+log: logging.Logger = logging.getLogger("glmclient.stream")
+
+
+async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None:
+    """Drive ``flow`` to its next batch of events; ``None`` at its end."""
+    reply: Any = None
+    failure: TransportFailure | None = None
+    try:
+        while True:
+            step = flow.send(reply) if failure is None else flow.throw(failure)
+            kind = type(step)
+            if kind is list:
+                return step  # type: ignore[return-value]
+            reply = failure = None
+            try:
+                if kind is Read:
+                    reply = await channel.read(step)  # type: ignore[arg-type]
+                else:
+                    reply = await _perform(channel, step)
+            except TransportFailure as error:
+                failure = error
+    except StopIteration:
+        return None
+
+
+async def _perform(channel: AsyncChannel, step: Any) -> Any:
+    """Perform one of the steps that are not taken for every event."""
+    if isinstance(step, Send):
+        return await channel.send(step)
+    if isinstance(step, Release):
+        return await channel.release(step)
+    return await channel.sleep(step.seconds)
+
+
+class AsyncStream(BaseStream):
+    """One answer being read: an asynchronous iterator of events, and a context manager.
+
+    It ends with exactly one `Finish`, or raises; never silently. ``await stream`` sends the request and returns the
+    stream opened; entering it or reading it does the same. Leaving the loop early releases the connection.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        flow: Flow[None],
+        transport: AsyncTransport,
+        siblings: dict[int, weakref.ref[BaseStream]],
+    ) -> None:
+        super().__init__(exchange, flow, siblings)
+        self._transport = transport
+        self._channel = transport.open()
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        self._begin_iterating()
+        return _Events(self)
+
+    async def __anext__(self) -> Event:
+        for event in self._events:
+            return event
+        while not self._ended:
+            await self._read()
+            for event in self._events:
+                return event
+        raise StopAsyncIteration
+
+    async def _read(self) -> None:
+        self._begin_reading()
+        try:
+            self._took(await _advance(self._flow, self._channel))
+        except BaseException as error:
+            self._failed(error)
+            await self._leave()
+            raise
+        finally:
+            self._busy.release()
+        if self._cancelled:
+            await self._leave_cancelled()  # the cancel came when data had come already
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The same stream as plain pieces of text."""
+        return _Pieces(aiter(self))
+
+    async def until_done(self) -> Self:
+        """Read to the end and return the stream itself."""
+        async for _ in self:
+            pass
+        return self
+
+    async def reply(self) -> Reply:
+        """Read to the end and return the whole answer."""
+        await self.until_done()
+        return self._exchange.transcript.reply()
+
+    # -- leaving -------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if not self._opened:
+            await self._read()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release the connection now; the service is told where it can be. What came stays on the stream."""
+        if self._closed:
+            return
+        if not self._busy.acquire(blocking=False):
+            self.cancel()  # a reader in another task is blocked: it is the one to leave
+            return
+        try:
+            if self._answered:
+                await _advance(self._flow, self._channel)  # gives the connection back, and ends
+                self._ended = True
+        finally:
+            try:
+                await self._leave()
+            finally:
+                self._busy.release()
+
+    def cancel(self) -> None:
+        """End the stream from any task or thread: a reader that is blocked gets `StreamCancelled`."""
+        self._cancelled = True
+        self._channel.cancel()
+        if not self._closed and not self._busy.locked():
+            self._channel.spawn(self._leave_cancelled)
+
+    async def _leave_cancelled(self) -> None:
+        """Leave, if no reader is there to do it."""
+        if not self._closed and self._busy.acquire(blocking=False):
+            try:
+                self._note_cancel()
+                await self._leave()
+            finally:
+                self._busy.release()
+
+    async def _leave(self) -> None:
+        if self._closed:
+            return
+        self._drop_unread()
+        self._note_closed()
+        try:
+            self._flow.close()
+        finally:
+            await _part(self._channel, self._transport, self._exchange)
+
+    def _abandon(self) -> None:
+        """Leave from where nothing can be awaited: a loop that was left."""
+        if not self._closed and not self._busy.locked():
+            # What is read from now on is told so at once, and not only when the connection is closed.
+            self._ended = self._ended or self._answered
+            self._left = True
+            self._drop_unread()
+            self._channel.spawn(self._close_abandoned)
+
+    async def _close_abandoned(self) -> None:
+        # Who holds it then is closing it already, and no reader to be freed.
+        if not self._busy.locked():
+            await self.aclose()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and self._opened:
+            self._note_closed()
+            channel, transport, exchange = self._channel, self._transport, self._exchange
+            channel.cancel()
+            channel.spawn(lambda: _part(channel, transport, exchange))
+
+
+class _Events:
+    """The iterator of one ``async for``: when the loop is left it goes, and with it the connection."""
+
+    __slots__ = ("_begun", "_stream")
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        # What `AsyncStream.__anext__` does, without a coroutine of its own for every event.
+        self._begun = True
+        stream = self._stream
+        for event in stream._events:
+            return event
+        while not stream._ended:
+            await stream._read()
+            for event in stream._events:
+                return event
+        raise StopAsyncIteration
+
+    def __del__(self) -> None:
+        self._stream._iterating = False
+        # Tools that look at attributes make iterators that nobody asks for anything.
+        if self._begun:
+            self._stream._abandon()
+
+
+class _Pieces:
+    """The plain text of an iterator of events."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, events: AsyncIterator[Event]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        async for event in self._events:
+            if piece := piece_of(event):
+                return piece
+        raise StopAsyncIteration
+
+
+async def _part(channel: AsyncChannel, transport: AsyncTransport, exchange: Exchange) -> None:
+    """Close a stream's connection and tell the service, even while this task is being cancelled."""
+    request = exchange.left()
+    try:
+        await channel.aclose()
+    finally:
+        if request is not None:
+            await _tell(transport, exchange, request)
+
+
+async def _tell(transport: AsyncTransport, exchange: Exchange, request: Request) -> None:
+    """Tell the service that nobody listens any more, best effort."""
+    import anyio
+
+    channel = transport.open()
+    with anyio.CancelScope(shield=True):
+        try:
+            await channel.send(exchange.farewell(request))
+        except TransportFailure as failure:
+            # The stream's own socket is closed, which tells the service too.
+            log.debug("the service could not be told: %s", failure.kind)
+        finally:
+            await channel.aclose()

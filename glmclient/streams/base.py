@@ -1,0 +1,203 @@
+"""What both kinds of stream are: the state of one answer being read, without a driver."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from operator import length_hint
+
+from ..core.exchange import Exchange, Flow
+from ..errors import GLMError, StreamMisuse, TransportFailure
+from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
+
+__all__ = ["BaseStream"]
+
+_NOTHING: list[Event] = []
+
+
+class BaseStream:
+    """One answer, as far as it has been handed over.
+
+    Events come in batches, one for each read of the network. A batch is folded into the transcript when it is
+    exhausted or when somebody asks; handing an event over is one step of a list's iterator.
+
+    Args:
+        siblings: the streams of the same client that are open; this one is among them until it is closed.
+    """
+
+    def __init__(
+        self, exchange: Exchange, flow: Flow[object], siblings: dict[int, weakref.ref[BaseStream]]
+    ) -> None:
+        self._siblings = siblings
+        siblings[id(self)] = weakref.ref(self)
+        self._exchange = exchange
+        self._flow = flow
+        self._batch: list[Event] = _NOTHING
+        self._events: Iterator[Event] = iter(_NOTHING)
+        self._folded = 0
+        self._folding = threading.RLock()  # a finalizer of the same thread may come in between
+        self._busy = threading.Lock()
+        """Held by who drives the flow: a reader, or who leaves."""
+        self._error: GLMError | None = None
+        self._opened = False
+        self._ended = False
+        self._closed = False
+        self._left = False
+        """The loop over it was left; where closing has to be awaited, it is closed only soon."""
+        self._cancelled = False
+        self._iterating = False
+        self._owner = os.getpid()
+
+    # -- what has been handed over -------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """The answer so far; at `Finish`, the service's own final answer."""
+        with self._folding:
+            self._fold()
+            return self._exchange.transcript.text
+
+    @property
+    def reasoning(self) -> str:
+        """The model's thinking so far."""
+        with self._folding:
+            self._fold()
+            return self._exchange.transcript.reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far; a call is whole at `Finish`."""
+        with self._folding:
+            self._fold()
+            return self._exchange.transcript.tool_calls
+
+    @property
+    def finish(self) -> Finish | None:
+        """The `Finish` event once it was handed over, else ``None``."""
+        with self._folding:
+            self._fold()
+            return self._exchange.transcript.finish
+
+    @property
+    def attempts(self) -> int:
+        """Requests made so far, the first included."""
+        return self._exchange.attempts
+
+    def _fold(self) -> None:
+        with self._folding:
+            self._fold_first(len(self._batch) - length_hint(self._events))
+
+    def _fold_first(self, handed: int) -> None:
+        if handed > self._folded:
+            whole = handed == len(self._batch) and not self._folded
+            fresh = self._batch if whole else self._batch[self._folded : handed]
+            self._folded = handed
+            self._exchange.transcript.extend(fresh)
+
+    def _hold(self, batch: list[Event]) -> None:
+        self._batch, self._events, self._folded = batch, iter(batch), 0
+
+    def _drop_unread(self) -> None:
+        """Hand over no more of this batch, not even to an iterator that is in the middle of it."""
+        with self._folding:
+            unread = list(self._events)
+            self._fold_first(len(self._batch) - len(unread))
+            self._hold(_NOTHING)
+
+    # -- states --------------------------------------------------------------------------------------------
+
+    def _begin_reading(self) -> None:
+        """Take the right to drive the flow, or raise what a read would raise now.
+
+        Raises:
+            StreamMisuse: somebody else is reading, or the stream was closed.
+            GLMError: what ended the stream.
+        """
+        if not self._busy.acquire(False):
+            self._check_readable()
+            raise StreamMisuse("two readers at once: read a stream from one place, or ask twice.")
+        if self._cancelled or self._closed or self._left or self._error is not None:
+            try:
+                self._check_readable()
+            except GLMError:
+                self._busy.release()
+                raise
+        with self._folding:
+            self._fold_first(len(self._batch))
+            self._batch, self._folded = _NOTHING, 0
+
+    def _check_readable(self) -> None:
+        if self._cancelled:
+            self._note_cancel()
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if (self._closed or self._left) and not self._ended:
+            raise self._exchange.completed(
+                StreamMisuse(
+                    "read after close: this stream was closed before its end; what came is on `.text`."
+                )
+            )
+
+    def _begin_iterating(self) -> None:
+        if self._iterating:
+            raise StreamMisuse("two readers at once: this stream is being iterated already.")
+        self._iterating = True
+
+    def _note_cancel(self) -> None:
+        """Let reading go on with `StreamCancelled`, unless the stream had ended in another way."""
+        self._drop_unread()
+        if self._error is None and not (self._closed or self._left or self._ended):
+            if self._exchange.transcript.finish is not None:
+                self._ended = True
+            else:
+                self._error = self._exchange.failed(TransportFailure("cancelled"))
+
+    def _failed(self, error: BaseException) -> None:
+        # After a failure a generator is dead, and its next step would look like a clean end: keep the error.
+        if isinstance(error, GLMError):
+            self._error = error
+
+    def _took(self, batch: list[Event] | None) -> None:
+        """Note what the flow came to: a batch, or its end."""
+        self._opened = True
+        if batch is None:
+            self._ended = True
+            self._note_closed()
+            return
+        # No lock, because whoever folds between these two sees fewer events than are unread, and folds none.
+        self._events = iter(batch)
+        self._batch = batch
+
+    def _note_closed(self) -> None:
+        self._closed = True
+        self._siblings.pop(id(self), None)
+
+    @property
+    def _answered(self) -> bool:
+        """The answer is whole: what is left of the flow gives the connection back for the next one."""
+        return self.finish is not None
+
+    def _ipython_display_(self) -> None:
+        in_notebook("display_stream", self)
+
+    def __repr__(self) -> str:
+        states = {
+            "ended": self._ended,
+            "failed": self._error is not None,
+            "closed": self._closed or self._left,
+            "open": self._opened,
+            "not opened": True,
+        }
+        state = next(name for name, holds in states.items() if holds)
+        return f"<{type(self).__name__} {state}, attempt {self.attempts}>"
+
+
+def piece_of(event: Event) -> str:
+    """Return the plain text of an event; ``""`` if it has none.
+
+    A rewrite cannot be told in plain pieces: its new text is handed out from where it differs, and ``.text`` stays
+    exact.
+    """
+    return event.text if isinstance(event, (TextDelta, TextReplace)) else ""

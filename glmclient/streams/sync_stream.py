@@ -1,0 +1,210 @@
+"""The blocking stream: a driver of flows, and no decision of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..core.exchange import Exchange, Flow, Read, Release, Send
+from ..core.http import Request
+from ..errors import TransportFailure
+from ..events import Event, Reply
+from ..transports.base import SyncChannel, SyncTransport
+from .base import BaseStream, piece_of
+
+if TYPE_CHECKING:
+    import weakref
+
+    from typing_extensions import Self
+
+__all__ = ["Stream"]
+
+log: logging.Logger = logging.getLogger("glmclient.stream")
+
+
+def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
+    """Drive ``flow`` to its next batch of events; ``None`` at its end."""
+    reply: Any = None
+    failure: TransportFailure | None = None
+    try:
+        while True:
+            step = flow.send(reply) if failure is None else flow.throw(failure)
+            kind = type(step)
+            if kind is list:
+                return step  # type: ignore[return-value]
+            reply = failure = None
+            try:
+                reply = channel.read(step) if kind is Read else _perform(channel, step)  # type: ignore[arg-type]
+            except TransportFailure as error:
+                failure = error
+    except StopIteration:
+        return None
+
+
+def _perform(channel: SyncChannel, step: Any) -> Any:
+    """Perform one of the steps that are not taken for every event."""
+    if isinstance(step, Send):
+        return channel.send(step)
+    if isinstance(step, Release):
+        return channel.release(step)
+    return channel.sleep(step.seconds)
+
+
+class Stream(BaseStream):
+    """One answer being read: an iterator of events, and a context manager.
+
+    It ends with exactly one `Finish`, or raises; never silently. The request is sent when the stream is entered or
+    first read. Leaving the loop early releases the connection.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        flow: Flow[None],
+        transport: SyncTransport,
+        siblings: dict[int, weakref.ref[BaseStream]],
+    ) -> None:
+        super().__init__(exchange, flow, siblings)
+        self._transport = transport
+        self._channel = transport.open()
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Event]:
+        # A generator of its own: when the loop is left, it goes, and with it the connection, although the stream
+        # itself may live on in a variable.
+        self._begin_iterating()
+        try:
+            yield from self._events
+            while not self._ended:
+                self._read()
+                yield from self._events
+        finally:
+            self._iterating = False
+            self.close()
+
+    def __next__(self) -> Event:
+        for event in self._events:
+            return event
+        while not self._ended:
+            self._read()
+            for event in self._events:
+                return event
+        raise StopIteration
+
+    def _read(self) -> None:
+        self._begin_reading()
+        try:
+            self._took(_advance(self._flow, self._channel))
+        except BaseException as error:
+            self._failed(error)
+            self._leave()
+            raise
+        finally:
+            self._busy.release()
+        if self._cancelled:
+            self._leave_cancelled()  # the cancel came while the lock was held, and found nobody blocked
+
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The same stream as plain pieces of text."""
+        return (piece for event in self if (piece := piece_of(event)))
+
+    def until_done(self) -> Self:
+        """Read to the end and return the stream itself."""
+        for _ in self:
+            pass
+        return self
+
+    def reply(self) -> Reply:
+        """Read to the end and return the whole answer."""
+        self.until_done()
+        return self._exchange.transcript.reply()
+
+    # -- leaving -------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if not self._opened:
+            self._read()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the connection now; the service is told where it can be. What came stays on the stream."""
+        if self._closed:
+            return
+        if not self._busy.acquire(blocking=False):
+            self.cancel()  # a reader in another thread is blocked: it is the one to leave
+            return
+        try:
+            if self._answered:
+                _advance(self._flow, self._channel)  # gives the connection back, and ends
+                self._ended = True
+        finally:
+            try:
+                self._leave()
+            finally:
+                self._busy.release()
+
+    def cancel(self) -> None:
+        """End the stream from any thread: a reader that is blocked gets `StreamCancelled`."""
+        self._cancelled = True
+        self._channel.cancel()
+        self._leave_cancelled()
+
+    def _leave_cancelled(self) -> None:
+        """Leave, if no reader is there to do it."""
+        if not self._closed and self._busy.acquire(blocking=False):
+            try:
+                self._note_cancel()
+                self._leave()
+            finally:
+                self._busy.release()
+
+    def _leave(self) -> None:
+        if self._closed:
+            return
+        self._drop_unread()
+        self._note_closed()
+        request = self._exchange.left()
+        try:
+            self._flow.close()
+        finally:
+            self._channel.close()
+        if request is not None and self._owner == os.getpid():  # a fork's copy has nothing to say
+            _tell(self._transport.apart(), self._exchange, request)
+
+    def __del__(self) -> None:
+        # A finalizer may run anywhere, under any lock: only the socket is let go.
+        if not getattr(self, "_closed", True):
+            self._note_closed()
+            self._channel.abandon()
+
+
+def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> None:
+    """Tell the service that nobody listens any more, best effort.
+
+    It goes over a connection of its own: leaving may happen in a finalizer, which must not touch the pool's lock.
+    """
+    channel = transport.open()
+    try:
+        channel.send(exchange.farewell(request))
+    except TransportFailure as failure:
+        # The stream's own socket is closed, which tells the service too.
+        log.debug("the service could not be told: %s", failure.kind)
+    finally:
+        channel.close()
+        transport.close()

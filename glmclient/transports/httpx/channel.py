@@ -1,0 +1,319 @@
+"""Perform steps with httpx on asyncio or trio: send, read, release, wake. A status code is nothing to this file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+
+from ...core.exchange import Read, Release, Send
+from ...core.http import Head, origin
+from ...errors import TransportFailure
+from ..base import Route, proxy_failure, scrubbed
+from .event_loop import EventLoop, shut_down
+from .joined_events import join_events
+from .pool import Key, Lines
+
+__all__ = ["GONE", "HttpxChannel"]
+
+T = TypeVar("T")
+
+TICK_SECONDS = 0.02
+"""By how much the clocks of an event loop and of an exchange may disagree."""
+
+_CUT = re.compile("peer closed|disconnected|without sending")
+"""What h11 says of a connection that ended too early, in the exception that it also raises for garbage."""
+
+
+GONE = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+)
+"""What closing a connection raises that is closed already, or broken."""
+
+
+class HttpxChannel:
+    """One exchange's line.
+
+    Args:
+        route: proxies, TLS and the clock.
+        lines: the connections that are used.
+    """
+
+    def __init__(self, route: Route, lines: Lines[httpx.AsyncBaseTransport]) -> None:
+        self.route = route
+        self._lines = lines
+        self._line: httpx.AsyncBaseTransport | None = None
+        self._key: Key = ("", None)
+        self._response: httpx.Response | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._sock: socket.socket | None = None
+        self._dialled: Any = None
+        """httpcore's connection, until the head of a response is here."""
+        self._scope: anyio.CancelScope | None = None
+        self._loop: EventLoop | None = None
+        self._send: Send | None = None
+        self._limits: dict[str, float | None] = {}
+        self._connecting = False
+        self._reused = False
+        self._cancelled = False
+        self._exhausted = False
+
+    # -- steps ---------------------------------------------------------------------------------------------
+
+    async def send(self, step: Send) -> Head:
+        """Send a request and return the head of its response."""
+        await self.aclose()
+        self._check()
+        self._send, self._exhausted, self._connecting = step, False, False
+        self._loop = EventLoop.current()
+        url = step.request.url
+        self._key = (origin(url), self.route.proxy(url))
+        try:
+            request = httpx.Request(
+                step.request.method,
+                url,
+                headers=dict(step.request.headers),
+                content=step.request.body,
+                extensions=self._extensions(step),
+            )
+            request.stream = _Content(step.request.body or b"")
+            self._line, self._reused = await self._lines.borrow(self._key)
+            response = await self._within(
+                step.deadline, lambda line: line.handle_async_request(request), self._line
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            failure = self._failure(error)
+            await self.aclose()
+            raise failure from None
+        self._response, self._dialled = response, None
+        join_events(response.stream)
+        self._chunks = aiter(response.stream)
+        self._lines.hold(self._line, self._chunks)
+        stream = response.extensions.get("network_stream")
+        if stream is not None:
+            self._sock = stream.get_extra_info("socket")
+        self._check()
+        return Head.of(response.status_code, response.headers.multi_items())
+
+    def _extensions(self, step: Send) -> dict[str, Any]:
+        if self._key[1] is None and self._key[0].startswith("http:"):
+            return {"timeout": _timeouts(step.connect, step.idle)}
+        # httpcore gives TLS the connect limit anew, and the words that are changed with a proxy the limit of a read:
+        # here one limit bounds all of it, and the idle time counts from when the request is sent.
+        self._limits = _timeouts(step.connect, None)
+        return {"timeout": self._limits, "trace": self._trace}
+
+    async def _trace(self, event: str, info: Any) -> None:
+        """Bound all of connecting by one limit; httpcore tells when it begins, and when the request goes out."""
+        step, scope = self._send, self._scope
+        if step is None or scope is None:
+            return  # the body, and closing, are told too: connecting is long over
+        if event.endswith("connect_tcp.started") and step.connect is not None:
+            self._connecting = True
+            scope.deadline = min(self._at(step.deadline), anyio.current_time() + step.connect)
+        elif event.endswith("connect_tcp.complete"):
+            self._dialled = info["return_value"]
+        elif event.endswith("request_headers.started") and info["request"].method != b"CONNECT":
+            self._connecting = False
+            self._limits.update(_timeouts(step.connect, step.idle))
+            scope.deadline = self._at(step.deadline)
+
+    async def read(self, step: Read) -> bytes:
+        """Return the next bytes of the body as soon as there are any; ``b""`` at its end."""
+        chunks = self._chunks
+        if self._exhausted or chunks is None:
+            return b""
+        try:
+            if step.deadline is None and self._sock is not None:
+                # httpcore's own limit is the idle time, and a shut down socket wakes a reader: no cancel scope, which
+                # would cost as much as all the rest of an event.
+                chunk = await chunks.__anext__()
+            else:
+                chunk = await self._within(step.deadline, _next, chunks)
+            if chunk:
+                return chunk
+        except StopAsyncIteration:
+            self._check()
+            self._exhausted = True
+            return b""
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            failure = self._failure(error)
+            await self.aclose()
+            raise failure from None
+        return await self.read(step)  # an empty piece is no end
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the stream is cancelled meanwhile."""
+        await self._within(None, anyio.sleep, seconds)
+
+    async def release(self, step: Release) -> None:
+        """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
+        deadline = self.route.clock() + step.seconds
+        size = 0
+        try:
+            while self._response is not None and not self._exhausted and size < step.max_bytes:
+                size += len(await self.read(Read(deadline)))
+        except TransportFailure:
+            await (
+                self.aclose()
+            )  # the answer is whole; a connection that breaks after it is merely not used again
+            return
+        if self._response is not None and self._exhausted and self._line is not None:
+            line, response = self._line, self._response
+            self._forget()
+            await response.aclose()
+            if response.headers.get("connection", "").lower() == "close":
+                await self._lines.discard(line)
+            else:
+                await self._lines.give_back(self._key, line)
+        else:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection, if one is open, even while this task is being cancelled."""
+        line, response, chunks, dialled = self._line, self._response, self._chunks, self._dialled
+        self._forget()
+        if line is None or self._loop is None or not self._loop.is_running_here():
+            return  # what belongs to another event loop ended with it
+        with anyio.CancelScope(shield=True):
+            try:
+                if response is not None:
+                    with contextlib.suppress(*GONE):
+                        await response.aclose()
+                if chunks is not None:
+                    await _end(chunks)
+            finally:  # asyncio's own way to cancel a task heeds no shield, but it strikes only once
+                await self._lines.discard(line)
+                if dialled is not None:
+                    # httpcore forgets a socket whose TLS, or whose SOCKS greeting, is cancelled or refused.
+                    with contextlib.suppress(*GONE):
+                        await dialled.aclose()
+
+    def cancel(self) -> None:
+        """Wake whoever is blocked in a step; safe from any task and any thread."""
+        self._cancelled = True
+        scope, loop, sock = self._scope, self._loop, self._sock
+        if scope is not None and loop is not None:
+            loop.call_soon(scope.cancel)
+        if sock is not None:
+            shut_down(sock)
+
+    def spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run ``function`` as a task of its own on the loop of this channel, if that still runs."""
+        if self._loop is not None:
+            self._loop.spawn(function)
+
+    # -- limits and failures -------------------------------------------------------------------------------
+
+    async def _within(
+        self, deadline: float | None, function: Callable[..., Awaitable[T]], *args: Any
+    ) -> T:
+        self._check()
+        with anyio.CancelScope(deadline=self._at(deadline)) as scope:
+            self._scope = scope
+            try:
+                return await function(*args)
+            finally:
+                self._scope = None
+        self._check()
+        passed = deadline is not None and self.route.clock() >= deadline - TICK_SECONDS
+        raise TransportFailure(
+            "connect_timeout" if self._connecting and not passed else "timeout",
+            f"the deadline passed ({origin(self._url())})",
+        )
+
+    def _at(self, deadline: float | None) -> float:
+        """Return a point in time of the exchange's clock on the clock of the event loop."""
+        if deadline is None:
+            return math.inf
+        return anyio.current_time() + deadline - self.route.clock()
+
+    def _failure(self, error: BaseException) -> TransportFailure:
+        if self._cancelled:
+            return TransportFailure("cancelled")
+        kind = next((kind for kind, types in _KINDS if isinstance(error, types)), "broken")
+        said = str(error)
+        if kind == "connect" and any(isinstance(e, ssl.SSLError) for e in _causes(error)):
+            kind = "tls"
+        elif kind == "connect" and self._key[1] is not None:
+            kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
+        elif kind == "garbage" and _CUT.search(said):
+            kind = "broken"
+        elif kind == "garbage" and "buffer" in said:
+            kind = "limit"
+        if kind == "broken" and self._reused and self._response is None:
+            kind = "stale"
+        if kind == "proxy":
+            kind = proxy_failure(said)
+        return TransportFailure(
+            kind, f"{scrubbed(said or type(error).__name__)} ({origin(self._url())})"
+        )
+
+    def _url(self) -> str:
+        return self._send.request.url if self._send is not None else ""
+
+    def _check(self) -> None:
+        if self._cancelled:
+            raise TransportFailure("cancelled")
+
+    def _forget(self) -> None:
+        self._line = self._response = self._chunks = self._sock = self._dialled = None
+
+
+_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+    ("connect_timeout", (httpx.ConnectTimeout,)),
+    ("timeout", (httpx.TimeoutException,)),
+    ("proxy", (httpx.ProxyError,)),
+    ("connect", (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL)),
+    ("garbage", (httpx.ProtocolError,)),
+)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _timeouts(connect: float | None, idle: float | None) -> dict[str, float | None]:
+    return {"connect": connect, "read": idle, "write": idle, "pool": None}
+
+
+class _Content(httpx.AsyncByteStream):
+    """The body of a request, without the asynchronous generator that httpx's own leaves behind if sending fails."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body]
+
+    def __aiter__(self) -> _Content:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+    return await chunks.__anext__()
+
+
+async def _end(chunks: AsyncIterator[bytes]) -> None:
+    """End httpx's nested generators through the error of their closed connection.
+
+    Left to the garbage collector, each of them would be a task on asyncio and a warning on trio.
+    """
+    with contextlib.suppress(*GONE):
+        async for _ in chunks:
+            continue

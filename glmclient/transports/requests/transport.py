@@ -1,0 +1,330 @@
+"""Perform steps with requests: send, read, release, wake. A status code is nothing to this file."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from http.client import HTTPException
+from typing import Any
+
+import requests
+import requests.adapters
+import urllib3
+import urllib3.exceptions
+
+from ...core.exchange import Read, Release, Send
+from ...core.http import Head, origin
+from ...errors import TransportFailure
+from ..base import Route, proxy_failure, scrubbed
+from ..socks import SocksProxy
+from ..tls import tls_context
+from .connections import Response, chain_of, kind_of, performing, pools
+from .deadline import DeadlineSocket
+from .dial import Alarm, wake
+
+__all__ = ["RequestsChannel", "RequestsTransport"]
+
+READ_BYTES = 64 * 1024
+POOL_CONNECTIONS = 64
+HEAD_SLACK = 1024
+"""The status line, and what the exchange's own measure of a head does not count."""
+FRAMING_BYTES = 4 * READ_BYTES
+"""What one read may bring: a piece of the body, and around it no more framing than this."""
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """requests' own adapter over our pools, with one TLS context a process instead of one a connection."""
+
+    def __init__(self, verify: bool | str, socks: SocksProxy | None) -> None:
+        self._verify = verify
+        self._socks = socks
+        super().__init__(pool_maxsize=POOL_CONNECTIONS)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = pools(self._socks)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.startswith("https:"):
+            kwargs["proxy_ssl_context"] = tls_context(self._verify)
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = pools()
+        return manager
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            pool = {"ssl_context": tls_context(verify)}
+        return host, pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave the pool alone: its TLS context says what to verify."""
+
+
+class RequestsChannel:
+    """One exchange's line, performed by the thread that reads the stream.
+
+    Args:
+        transport: whose pool is used.
+    """
+
+    def __init__(self, transport: RequestsTransport) -> None:
+        self.route: Route = transport.route
+        self.response: Response | None = None
+        self._transport = transport
+        self._reply: requests.Response | None = None
+        self._sock: DeadlineSocket | None = None
+        self._alarm: Alarm | None = None
+        self._cancelled = False
+        self._send: Send | None = None
+        self._exhausted = False
+        self._reused = False
+        self._owner = os.getpid()
+
+    # -- what connections report ---------------------------------------------------------------------------
+
+    def announce(self, alarm: Alarm) -> None:
+        """Take note of what wakes this thread: a cancel must not wait for connecting, TLS or a proxy."""
+        self._alarm = alarm
+        if self._cancelled:
+            alarm()
+
+    def attach(self, sock: DeadlineSocket, *, reused: bool = False) -> None:
+        """Take a connected socket over for this exchange."""
+        self._reused = reused
+        step = self._send
+        assert step is not None
+        sock.deadline, sock.idle = step.deadline, step.idle
+        sock.allowance = _allowance(step)
+        self._sock = sock
+        self.announce(partial(wake, sock.plain))
+
+    # -- steps ---------------------------------------------------------------------------------------------
+
+    def send(self, step: Send) -> Head:
+        """Send a request and return the head of its response."""
+        self.close()
+        self._check()
+        self._send, self._exhausted = step, False
+        url = step.request.url
+        proxy = self.route.proxy(url)
+        if url.startswith("https:"):
+            tls_context(
+                self.route.verify
+            )  # what is wrong with it, requests would take for a wrong URL
+        before, performing.channel = performing.channel, self  # a finalizer may send in between
+        try:
+            request = requests.Request(
+                step.request.method,
+                url,
+                headers=dict(step.request.headers),
+                data=step.request.body,
+            ).prepare()
+            socks = proxy is not None and proxy.startswith("socks")
+            self._reply = self._transport.adapter(proxy if socks else None).send(
+                request,
+                stream=True,
+                timeout=(_sooner(step, self.route.clock()), None),
+                verify=self.route.verify,
+                proxies={} if proxy is None or socks else {"http": proxy, "https": proxy},
+            )
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            HTTPException,
+            OSError,
+        ) as error:
+            raise self._failure(error, url) from None
+        finally:
+            performing.channel = before
+        self._check()
+        return Head.of(self._reply.status_code, self._reply.raw.headers.items())
+
+    def read(self, step: Read) -> bytes:
+        """Return the next bytes of the body as soon as there are any; ``b""`` at its end."""
+        if self._exhausted:
+            return b""
+        sock, response = self._sock, self.response
+        try:
+            if sock is None or response is None:
+                chunk = self._read_plainly()
+            else:
+                sock.deadline, sock.allowance = step.deadline, FRAMING_BYTES
+                chunk = response.read1(READ_BYTES)
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+            raise self._failure(error, self._url()) from None
+        if not chunk:
+            self._end(response)
+        return chunk
+
+    def _read_plainly(self) -> bytes:
+        """Read when no connection of ours reported: the response comes from a stand-in for the network."""
+        assert self._reply is not None
+        chunk: bytes = self._reply.raw.read1(READ_BYTES, decode_content=False)
+        return chunk
+
+    def _end(self, response: Response | None) -> None:
+        self._check()
+        if response is not None and response.length:
+            # http.client's read1 takes a cut of a body with a Content-Length for its end.
+            left = f"{response.length} bytes of Content-Length were missing"
+            raise TransportFailure("broken", f"{left} ({origin(self._url())})")
+        self._exhausted = True
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless the stream is cancelled meanwhile."""
+        bell = threading.Lock()
+        bell.acquire()
+        self.announce(partial(_ring, bell))
+        bell.acquire(timeout=seconds)
+        self._check()
+
+    def release(self, step: Release) -> None:
+        """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
+        deadline = self.route.clock() + step.seconds
+        size = 0
+        try:
+            while self._reply is not None and not self._exhausted and size < step.max_bytes:
+                size += len(self.read(Read(deadline)))
+        except TransportFailure:
+            self.close()  # the answer is whole; a connection that breaks after it is merely not used again
+            return
+        if self._reply is not None and self._exhausted:
+            raw = self._reply.raw
+            if self.response is not None:
+                self.response.close()  # read1 leaves a body of known length open at its end
+            self._forget()
+            raw.release_conn()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, if one is open.
+
+        It does not go back to the pool, which would take the pool's lock: this may run in a finalizer.
+        """
+        reply, sock = self._reply, self._sock
+        self._forget()
+        if reply is not None:
+            if sock is not None and self._owner == os.getpid():
+                wake(sock.plain)  # a copy in a forked child would keep the service believing
+            reply.raw.close()
+
+    def abandon(self) -> None:
+        """Let go of the socket, from a finalizer: without waiting, and without any lock."""
+        sock = self._sock
+        if sock is not None:
+            if self._owner == os.getpid():
+                wake(sock.plain)
+            sock.sock.close()
+
+    def cancel(self) -> None:
+        """Wake whoever is blocked in a step; safe from any thread and from a signal handler."""
+        self._cancelled = True
+        alarm = self._alarm
+        if alarm is not None:
+            alarm()
+
+    # -- failures ------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._reply = self._sock = self._alarm = self.response = None
+
+    def _url(self) -> str:
+        return self._send.request.url if self._send is not None else ""
+
+    def _check(self) -> None:
+        if self._cancelled:
+            raise TransportFailure("cancelled")
+
+    def _failure(self, error: BaseException, url: str) -> TransportFailure:
+        connected = self._sock is not None
+        stale = self._reused and self._reply is None and self._unheard()
+        self.close()
+        if self._cancelled:
+            return TransportFailure("cancelled")
+        chain = list(chain_of(error))
+        kind = kind_of(chain)
+        if kind == "broken" and stale:
+            kind = "stale"
+        if kind == "timeout" and not connected:
+            kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
+        if kind == "connect_timeout" and self._passed_deadline():
+            kind = "timeout"  # the deadline was nearer than the connect limit
+        said = next((text for e in reversed(chain) if (text := str(e))), type(error).__name__)
+        if kind == "proxy":
+            kind = proxy_failure(said)
+        return TransportFailure(kind, f"{scrubbed(said)} ({origin(url)})")
+
+    def _unheard(self) -> bool:
+        """Tell whether not a byte has come since the request was sent."""
+        sock, step = self._sock, self._send
+        return sock is not None and step is not None and sock.allowance == _allowance(step)
+
+    def _passed_deadline(self) -> bool:
+        deadline = self._send.deadline if self._send is not None else None
+        return deadline is not None and self.route.clock() >= deadline
+
+
+def _allowance(step: Send) -> int:
+    return step.header_limit + HEAD_SLACK
+
+
+def _ring(bell: threading.Lock) -> None:
+    try:
+        bell.release()
+    except RuntimeError:
+        pass  # it has rung
+
+
+def _sooner(step: Send, now: float) -> float | None:
+    if step.deadline is None:
+        return step.connect
+    left = max(step.deadline - now, 0.001)
+    return left if step.connect is None else min(step.connect, left)
+
+
+class RequestsTransport:
+    """A connection pool of requests, made when it is first needed and anew in a forked child.
+
+    Args:
+        route: proxies, TLS and the clock.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        # No lock guards it, because a fork could copy that locked: of two pools made at once, one is kept.
+        self._adapters: dict[tuple[int, str | None], _Adapter] = {}
+
+    def open(self) -> RequestsChannel:
+        """Return a line for one exchange."""
+        return RequestsChannel(self)
+
+    def apart(self) -> RequestsTransport:
+        """Return a transport with the same routes and none of the connections."""
+        return RequestsTransport(self.route)
+
+    def adapter(self, socks: str | None) -> requests.adapters.HTTPAdapter:
+        """Return the pool of this process: sockets that a fork copied belong to the parent.
+
+        Args:
+            socks: the URL of the SOCKS proxy that its connections go through.
+        """
+        key = (os.getpid(), socks)
+        adapter = self._adapters.get(key)
+        if adapter is None:
+            proxy = None if socks is None else SocksProxy.of(socks)
+            adapter = self._adapters.setdefault(key, _Adapter(self.route.verify, proxy))
+            for other in [other for other in self._adapters if other[0] != key[0]]:
+                self._adapters.pop(other, None)
+        return adapter
+
+    def close(self) -> None:
+        """Close the idle connections; a later exchange opens a new pool."""
+        adapters, self._adapters = self._adapters, {}
+        for (process, _), adapter in adapters.items():
+            if process == os.getpid():
+                adapter.close()
