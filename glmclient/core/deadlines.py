@@ -51,6 +51,10 @@ class Deadlines:
         points = [point for point in (first, self._total, extra) if point is not None]
         return min(points) if points else None
 
+    def total_left(self) -> float | None:
+        """Return the seconds until the total limit passes; ``None`` without one."""
+        return None if self._total is None else self._total - self._clock()
+
     def outlasts(self, seconds: float) -> bool:
         """Tell whether the total limit leaves time for a wait of ``seconds`` and more."""
         return self._total is None or self._clock() + seconds < self._total

@@ -6,6 +6,7 @@ the flow yields            the driver does it, and sends back
 :class:`Send`              a :class:`~glmclient.core.http.Head`
 :class:`Read`              the next bytes of the body, ``b""`` at its end
 :class:`Sleep`             ``None``
+:class:`Admit`             ``None``: the limiter admitted the request, or the time is over
 :class:`Release`           ``None``: the connection is free again, or closed
 a list of events           hands them to the user; ``[]`` means "opened"
 =========================  ======================================================
@@ -18,12 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from ..events import Event
 from .http import Request
 
-__all__ = ["Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
+__all__ = [
+    "Admission",
+    "Admit",
+    "Flow",
+    "Read",
+    "Release",
+    "Send",
+    "Sleep",
+    "Step",
+    "StreamDecoder",
+    "Waiting",
+]
 
 T = TypeVar("T")
 
@@ -63,6 +75,45 @@ class Sleep:
     seconds: float
 
 
+class Waiting(Protocol):
+    """One request's place in a limiter; `glmclient.Limiter` hands them out."""
+
+    admitted: bool
+
+    def block(self, seconds: float | None) -> None:
+        """Wait in this thread until the request is admitted, interrupted, or ``seconds`` are over."""
+
+    async def pause(self, seconds: float | None) -> None:
+        """Wait in this task until the request is admitted, interrupted, or ``seconds`` are over."""
+
+    def interrupt(self) -> None:
+        """End a wait early, from any thread."""
+
+    def end(
+        self,
+        outcome: Literal["answered", "refused", "ended"],
+        *,
+        tokens: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Leave the limiter, with what it can learn from the request."""
+
+
+class Admission(Protocol):
+    """What an exchange needs of a limiter."""
+
+    def turn(self, tokens: int = 0) -> Waiting:
+        """Return a place at the end of the queue for a request of about ``tokens`` tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Wait for a limiter, at most ``seconds``."""
+
+    turn: Waiting
+    seconds: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """Give the connection back: read the rest of the body within both bounds, or close it.
@@ -76,7 +127,7 @@ class Release:
     seconds: float = 0.0
 
 
-Step: TypeAlias = Send | Read | Sleep | Release | list[Event]
+Step: TypeAlias = Send | Read | Sleep | Admit | Release | list[Event]
 Flow: TypeAlias = Generator[Step, Any, T]
 """A generator of steps that ends with a value."""
 

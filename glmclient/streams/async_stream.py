@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..core.exchange import Exchange, Flow, Read, Release, Send
+from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
 from ..errors import TransportFailure
 from ..events import Event, Reply
@@ -52,6 +52,9 @@ async def _perform(channel: AsyncChannel, step: Any) -> Any:
         return await channel.send(step)
     if isinstance(step, Release):
         return await channel.release(step)
+    if isinstance(step, Admit):
+        await step.turn.pause(step.seconds)
+        return await channel.sleep(0)  # raises if the stream was cancelled meanwhile
     return await channel.sleep(step.seconds)
 
 
@@ -156,6 +159,7 @@ class AsyncStream(BaseStream):
         """End the stream from any task or thread: a reader that is blocked gets `StreamCancelled`."""
         self._cancelled = True
         self._channel.cancel()
+        self._exchange.stop_waiting()
         if not self._closed and not self._busy.locked():
             self._channel.spawn(self._leave_cancelled)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..core.exchange import Exchange, Flow, Read, Release, Send
+from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
 from ..errors import TransportFailure
 from ..events import Event, Reply
@@ -50,6 +50,9 @@ def _perform(channel: SyncChannel, step: Any) -> Any:
         return channel.send(step)
     if isinstance(step, Release):
         return channel.release(step)
+    if isinstance(step, Admit):
+        step.turn.block(step.seconds)
+        return channel.sleep(0)  # raises if the stream was cancelled meanwhile
     return channel.sleep(step.seconds)
 
 
@@ -163,6 +166,7 @@ class Stream(BaseStream):
         """End the stream from any thread: a reader that is blocked gets `StreamCancelled`."""
         self._cancelled = True
         self._channel.cancel()
+        self._exchange.stop_waiting()
         self._leave_cancelled()
 
     def _leave_cancelled(self) -> None:

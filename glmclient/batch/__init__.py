@@ -1,0 +1,1 @@
+"""Many questions: the limiter, the pool behind `map`, and files of questions with crash-safe resume."""
