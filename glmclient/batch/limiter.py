@@ -242,9 +242,7 @@ class Limiter:
         return turn
 
     def __repr__(self) -> str:
-        return (
-            f"Limiter(window={self.window}, under_way={self.under_way}, waiting={self.waiting})"
-        )
+        return f"Limiter(window={self.window}, under_way={self.under_way}, waiting={self.waiting})"
 
     # -- the inbox ---------------------------------------------------------------------------------
 

@@ -137,7 +137,11 @@ def estimated_tokens(messages: Messages, options: Mapping[str, Any]) -> int:
     for English and Chinese. The answer counts as ``max_tokens`` where that is set, else as 256: the limiter corrects
     the sum from the answer's usage.
     """
-    text = messages if isinstance(messages, str) else json.dumps(messages, ensure_ascii=False, default=repr)
+    text = (
+        messages
+        if isinstance(messages, str)
+        else json.dumps(messages, ensure_ascii=False, default=repr)
+    )
     narrow = len(text.encode("ascii", "ignore"))
     answer = options.get("max_tokens")
     return narrow // 4 + (len(text) - narrow) + 1 + (answer if isinstance(answer, int) else 256)

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from ..errors import APIStatusError, GLMError, LimitExceeded, ProtocolError, TransportFailure
+from ..errors import (
+    APIStatusError,
+    APITimeoutError,
+    GLMError,
+    LimitExceeded,
+    ProtocolError,
+    RateLimitError,
+    TransportFailure,
+)
 from ..events import Event, Notice, QueueStatus
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
@@ -20,10 +28,21 @@ from .identity import Identity
 from .limits import Limits, Timeout
 from .retry import RetryPolicy
 from .secrets import credentials, mask
-from .steps import Flow, Read, Release, Send, Sleep, Step, StreamDecoder
+from .steps import (
+    Admission,
+    Admit,
+    Flow,
+    Read,
+    Release,
+    Send,
+    Sleep,
+    Step,
+    StreamDecoder,
+    Waiting,
+)
 from .transcript import Transcript
 
-__all__ = ["Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
+__all__ = ["Admit", "Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
 
 log: logging.Logger = logging.getLogger("glmclient.exchange")
 
@@ -48,6 +67,9 @@ class Exchange:
         clock: seconds that only grow.
         now: seconds since the epoch, for dates in headers.
         identity: ids and chance.
+        limiters: admit each attempt, in this order.
+        patient: a refusal for rate counts as no attempt: the limiters wait, and the request is sent again.
+        tokens: the estimate of the request's tokens, for the limiters.
     """
 
     def __init__(
@@ -59,6 +81,9 @@ class Exchange:
         clock: Callable[[], float],
         now: Callable[[], float],
         identity: Identity,
+        limiters: tuple[Admission, ...] = (),
+        patient: bool = False,
+        tokens: int = 0,
     ) -> None:
         self.timeout = timeout
         self.retry = retry
@@ -75,6 +100,12 @@ class Exchange:
         """Any event was handed over: from here on nothing is tried again."""
         self.received: int = 0
         """Bytes of the stream in this attempt."""
+        self._limiters = limiters
+        self._patient = patient
+        self._tokens = tokens
+        self._turns: list[Waiting] = []
+        self._refusals = 0
+        """Refusals for rate that a patient exchange waited out."""
         self._deadlines = Deadlines(timeout, clock)
         self._connected = False
         self._secrets: frozenset[str] = frozenset()
@@ -244,10 +275,20 @@ class Exchange:
         Raises:
             GLMError: what went wrong in the last attempt, with the partial answer and the attempts counted.
         """
+        try:
+            return (yield from self._attempts(attempt))
+        finally:
+            # Also when the caller leaves early and the generator is closed or collected.
+            self._end_turns("ended" if self.transcript.finish is None else "answered")
+
+    def _attempts(self, attempt: Callable[[], Flow[T]]) -> Flow[T]:
         while True:
-            self.begin_attempt()
             try:
+                if self._limiters:
+                    yield from self._admitted()
+                self.begin_attempt()
                 result = yield from attempt()
+                self._end_turns("answered")
                 self.cleanup = None
                 log.info("ended after %.3f s, attempt %d", self._elapsed(), self.attempts)
                 yield Release(DRAIN_BYTES, DRAIN_SECONDS)
@@ -256,6 +297,7 @@ class Exchange:
                 error = self.failed(failure)
             except GLMError as refusal:
                 error = self.completed(refusal)
+            self._end_turns(_outcome(error), error)
             delay = self._delay(error)
             name = type(error).__name__
             if delay is None:
@@ -286,8 +328,48 @@ class Exchange:
                 raise
             log.debug("the service could not be told: %s", failure.kind)
 
+    # -- limiters ------------------------------------------------------------------------------------------
+
+    def _admitted(self) -> Flow[None]:
+        """Wait until every limiter admits this attempt.
+
+        Raises:
+            TransportFailure: the total limit passed, or the stream was cancelled.
+        """
+        for limiter in self._limiters:
+            turn = limiter.turn(self._tokens)
+            self._turns.append(turn)
+            yield Admit(turn, self._deadlines.total_left())
+            if not turn.admitted:
+                raise TransportFailure("timeout", "no place in the limiter")
+
+    def _end_turns(
+        self, outcome: Literal["answered", "refused", "ended"], error: GLMError | None = None
+    ) -> None:
+        finish = self.transcript.finish
+        usage = finish.usage if finish is not None else None
+        retry_after = error.retry_after if isinstance(error, APIStatusError) else None
+        while self._turns:
+            self._turns.pop().end(
+                outcome,
+                tokens=usage.total_tokens if usage is not None else None,
+                retry_after=retry_after,
+            )
+
+    def stop_waiting(self) -> None:
+        """End a wait for a limiter, from any thread: the stream was cancelled."""
+        for turn in list(self._turns):
+            turn.interrupt()
+
     def _delay(self, error: GLMError) -> float | None:
         """Return the seconds after which to try again, or ``None`` for never."""
+        if self._patient and not self.handed_over and isinstance(error, RateLimitError):
+            self._refusals += 1
+            self.attempts -= 1
+            asked = error.retry_after
+            delay = self.retry.delay(self._refusals, None, self.identity.chance)
+            delay = delay if asked is None else asked
+            return delay if delay is not None and self._deadlines.outlasts(delay) else None
         if self.handed_over or not error.retryable or self.attempts >= self.retry.attempts:
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
@@ -340,3 +422,13 @@ class Exchange:
 
     def _elapsed(self) -> float:
         return self._deadlines.elapsed()
+
+
+def _outcome(error: GLMError) -> Literal["answered", "refused", "ended"]:
+    """Return what a limiter learns from the failure of an attempt."""
+    if isinstance(error, RateLimitError):
+        return "refused"
+    if isinstance(error, APITimeoutError):
+        return "refused" if error.limit == "first_event" else "ended"
+    # A refusal for another reason was an answer: the service had room for the request.
+    return "answered" if isinstance(error, APIStatusError) else "ended"
