@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .batch.limiter import Limiter as Limiter
+    from .batch.rows import Result as Result
     from .cassette import Replay as Replay
     from .clients.async_client import AsyncClient as AsyncClient
     from .clients.sync_client import SyncClient as SyncClient
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "clients.async_client": "AsyncClient",
     "streams.async_stream": "AsyncStream",
+    "batch.limiter": "Limiter",
+    "batch.rows": "Result",
     "cassette": "Replay",
     "conversations.conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
@@ -132,6 +136,7 @@ __all__ = [
     "GuestQuotaError",
     "Image",
     "LimitExceeded",
+    "Limiter",
     "Limits",
     "Message",
     "Messages",
@@ -149,6 +154,7 @@ __all__ = [
     "ReasoningReplace",
     "Replay",
     "Reply",
+    "Result",
     "RetryPolicy",
     "SearchResult",
     "SearchResults",

@@ -16,6 +16,7 @@ from .core.exchange import Exchange
 from .core.http import checked_key
 from .core.limits import Limits, Timeout
 from .core.retry import RetryPolicy
+from .core.steps import Admission
 from .errors import ConfigurationError
 from .providers.base import Provider, checked_model
 from .transports.base import Route
@@ -57,8 +58,16 @@ class Configuration:
         """Return how to reach hosts."""
         return Route(self._proxy_for, self._trusted(), self.clock)
 
-    def exchange(self, timeout: Timeout, retry: RetryPolicy) -> Exchange:
-        """Return a new exchange under these limits."""
+    def exchange(
+        self,
+        timeout: Timeout,
+        retry: RetryPolicy,
+        *,
+        limiters: tuple[Admission, ...] = (),
+        patient: bool = False,
+        tokens: int = 0,
+    ) -> Exchange:
+        """Return a new exchange under these limits; the last three are those of `Exchange`."""
         return Exchange(
             timeout=timeout,
             retry=retry,
@@ -66,6 +75,9 @@ class Configuration:
             clock=self.clock,
             now=time.time,
             identity=self.provider.identity,
+            limiters=limiters,
+            patient=patient,
+            tokens=tokens,
         )
 
     def _trusted(self) -> bool | str:

@@ -34,6 +34,7 @@ class Window:
         "_ceiling",
         "_epoch",
         "_probe_after",
+        "_probing",
         "_quiet_windows",
         "_refused_in_row",
         "_successes",
@@ -49,6 +50,7 @@ class Window:
         self._successes = 0
         self._quiet_windows = 0
         self._probe_after = _FIRST_PROBE
+        self._probing = False
         self._refused_in_row = 0
 
     @property
@@ -61,13 +63,17 @@ class Window:
 
     def succeeded(self) -> None:
         """Note that the service answered a request."""
-        self._refused_in_row = 0
         if not self.automatic:
             return
         self._successes += 1
         if self._successes < self.size:
             return
+        # A whole window of successes since the last change of the window.
         self._successes = 0
+        self._refused_in_row = 0
+        if self._probing:  # the probe succeeded: the next one need not wait longer
+            self._probing = False
+            self._probe_after = _FIRST_PROBE
         if self._ceiling is None:
             self.size = min(self.size * 2, MAXIMUM)
         elif self.size < self._ceiling:
@@ -76,6 +82,7 @@ class Window:
             self._quiet_windows += 1
             if self._quiet_windows >= self._probe_after and self.size < MAXIMUM:
                 self._quiet_windows = 0
+                self._probing = True
                 self.size += 1
                 self._ceiling = self.size
 
@@ -89,12 +96,12 @@ class Window:
             return
         self._epoch += 1
         self._successes = 0
-        self._refused_in_row += 1
-        if self._refused_in_row > 1:
-            self.size = max(self.size // 2, 1)
-            self._ceiling = max(self.size, 1)
-            return
-        if self._ceiling is not None and self._quiet_windows == 0:
-            self._probe_after = min(self._probe_after * 2, _LAST_PROBE)
         self._quiet_windows = 0
-        self._ceiling = self.size = max(self.size - 1, 1)
+        self._refused_in_row += 1
+        if self._probing:
+            self._probe_after = min(self._probe_after * 2, _LAST_PROBE)
+            self._probing = False
+        self._ceiling = max(self.size - 1, 1)
+        # One step down is enough after a probe. A second refusal without a whole window of successes in between
+        # means that the window is far too wide, as after a doubling.
+        self.size = self._ceiling if self._refused_in_row == 1 else max(self.size // 2, 1)

@@ -21,6 +21,7 @@ from ..providers.base import Provider
 from ..streams.base import BaseStream
 
 if TYPE_CHECKING:
+    from ..batch.limiter import Limiter
     from ..cassette import Replay
     from ..cassette.recorder import Recorder
 
@@ -35,6 +36,9 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
+
+
+_NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class BaseClient:
@@ -55,6 +59,7 @@ class BaseClient:
         http_backend: what carries the asynchronous client's requests; ``aiohttp`` needs the extra of that name.
         record: a file to record every exchange to, without keys and ids.
         replay: a recorded file, or a `Replay`, that answers in place of the service; no key is needed.
+        limiter: bounds everything that the client sends; clients, threads and event loops may share one.
 
     Raises:
         ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
@@ -78,7 +83,9 @@ class BaseClient:
         http_backend: Literal["httpx", "aiohttp"] = "httpx",
         record: str | os.PathLike[str] | None = None,
         replay: str | os.PathLike[str] | Replay | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
+        self._limiter = _checked_limiter(limiter)
         self._replay = replay_of(record, replay)
         if self._replay is not None:
             api_key, base_url = self._replay.stand_ins(provider, api_key, base_url)
@@ -142,6 +149,7 @@ class BaseClient:
         retry: Any,
         continue_from: Reply | Finish | None,
         options: Mapping[str, Any],
+        limiter: Limiter | None = None,
     ) -> tuple[Exchange, Flow[None]]:
         provider, given = self.provider, dict(options)
         if continue_from is not None:
@@ -153,7 +161,7 @@ class BaseClient:
             self._recorder.asked(
                 messages, model if model is not None else self._configuration.model, given
             )
-        exchange = self._exchange(timeout, retry)
+        exchange = self._exchange(timeout, retry, limiter, messages, given)
         return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
 
     def _open_streams(self) -> list[Any]:
@@ -161,16 +169,51 @@ class BaseClient:
         found = [reference() for reference in list(self._streams.values())]
         return [stream for stream in found if stream is not None]
 
-    def _exchange(self, timeout: Any, retry: Any) -> Exchange:
+    def _exchange(
+        self,
+        timeout: Any,
+        retry: Any,
+        limiter: Limiter | None = None,
+        messages: Messages = "",
+        options: Mapping[str, Any] = _NO_OPTIONS,
+    ) -> Exchange:
+        """Return a new exchange.
+
+        Args:
+            limiter: of one call of `map`, which waits out refusals for rate.
+            messages: with ``options``, what the limiters estimate the tokens from.
+        """
         if self._closed:
             raise StreamMisuse(
                 "this client was closed: make another one, or enter it again by `with`."
             )
         own = self._configuration
+        limiters = tuple(each for each in (limiter, self._limiter) if each is not None)
         return own.exchange(
             own.timeout if timeout is UNSET else Timeout.of(timeout),
             own.retry if retry is UNSET else checked_retry(retry),
+            limiters=limiters,
+            patient=limiter is not None,
+            tokens=_tokens(messages, options) if limiters else 0,
         )
+
+
+def _checked_limiter(limiter: Limiter | None) -> Limiter | None:
+    if limiter is None:
+        return None
+    from ..batch.limiter import Limiter
+
+    if not isinstance(limiter, Limiter):
+        raise ConfigurationError(
+            f"limiter must be a glmclient.Limiter or None, not {type(limiter).__name__}."
+        )
+    return limiter
+
+
+def _tokens(messages: Messages, options: Mapping[str, Any]) -> int:
+    from ..batch.rows import estimated_tokens
+
+    return estimated_tokens(messages, options)
 
 
 def replay_of(

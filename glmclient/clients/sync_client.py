@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.exchange import Flow
 from ..core.limits import Timeout
@@ -19,6 +20,9 @@ from .base import UNSET, BaseClient
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from ..batch.limiter import Limiter
+    from ..batch.rows import Question
+    from ..batch.sync_map import Map
     from ..conversations.conversation import Conversation
     from ..options import ChatOptions
 
@@ -118,6 +122,48 @@ class SyncClient(BaseClient):
         from ..conversations.conversation import Conversation
 
         return Conversation(self, system=system, model=model, options=options)
+
+    def map(
+        self,
+        rows: Iterable[Any],
+        *,
+        concurrency: int | Literal["auto"] = "auto",
+        ordered: bool = False,
+        **options: Any,
+    ) -> Map:
+        """Ask many questions, several at once, and return their results as they complete.
+
+        Args:
+            rows: any iterable of texts, of sequences of messages, or of mappings with ``prompt`` or
+                ``messages`` and, where wanted, an ``id`` and options of their own. Rows are pulled as they are needed.
+            concurrency: questions under way at once in this call, or ``"auto"`` to find the number that the service
+                allows. The client's limiter applies as well.
+            ordered: hand results out in the order of the rows.
+            options: ``model``, ``timeout``, ``retry`` and the options of `stream`, for every row.
+
+        Returns:
+            An iterator and context manager of `Result`. It never raises for a row: ``result.error`` holds the error.
+            A refusal for rate is no error: the row waits and is asked again.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+        """
+        from ..batch.sync_map import Map
+
+        return Map(self, rows, concurrency, ordered, options)
+
+    def _mapped(self, question: Question, defaults: Mapping[str, Any], limiter: Limiter) -> Stream:
+        options = {**defaults, **question.options}
+        exchange, flow = self._ask(
+            question.messages,
+            options.pop("model", None),
+            options.pop("timeout", UNSET),
+            options.pop("retry", UNSET),
+            None,
+            options,
+            limiter,
+        )
+        return Stream(exchange, flow, self._transport, self._streams)
 
     def models(self) -> tuple[Model, ...]:
         """Return the models that the service offers.
