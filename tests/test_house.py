@@ -67,6 +67,8 @@ FLOORS = {
     **dict.fromkeys(("clients", "conversations"), 5),
 }
 ROOF = 6
+# The clients import these inside the methods that need them.
+REACHED_LAZILY = {"clients": ("glmclient.batch", "glmclient.schemas", "glmclient.runs")}
 
 # The server's half of a dialect. The simulator loads it; the client's half never does.
 SERVER_HALF = {"simulated", "encoder", "frames", "simulated_refusals"}
@@ -188,7 +190,12 @@ def test_imports_go_down_only() -> None:
         if each.library == "glmclient" and each.target != "glmclient" and each.file != "__init__.py"
     ]
     assert len(inside) > 50
-    assert [str(each) for each in inside if floor(each.target) > floor(each.file)] == []
+    assert [
+        str(each)
+        for each in inside
+        if floor(each.target) > floor(each.file)
+        and not each.target.startswith(REACHED_LAZILY.get(each.file.partition("/")[0], "-"))
+    ] == []
 
 
 def test_the_clients_do_not_know_each_other() -> None:
