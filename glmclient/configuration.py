@@ -18,24 +18,11 @@ from .core.limits import Limits, Timeout
 from .core.retry import RetryPolicy
 from .core.steps import Admission
 from .errors import ConfigurationError
+from .providers import ServiceInfo, service
 from .providers.base import Provider, checked_model
 from .transports.base import Route
 
-__all__ = ["Configuration", "configured"]
-
-PROVIDERS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
-    # name: module, class, variables of the key, variables of the address
-    "chatglm": ("chatglm.provider", "ChatGLM", (), ("GLMCLIENT_CHATGLM_BASE_URL",)),
-    "qwen": ("gradio.provider", "Gradio", ("HF_TOKEN",), ("GLMCLIENT_QWEN_BASE_URL",)),
-    "zai": ("chat_completions.provider", "Zai", ("ZAI_API_KEY",), ("ZAI_BASE_URL",)),
-    "bigmodel": (
-        "chat_completions.provider",
-        "BigModel",
-        ("ZHIPUAI_API_KEY",),
-        ("ZHIPUAI_BASE_URL",),
-    ),
-    "openai": ("chat_completions.provider", "OpenAICompatible", (), ()),
-}
+__all__ = ["Configuration", "configured", "environment_key_fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +100,17 @@ def configured(
     trust_env: bool,
     limits: Limits | None,
     http_backend: str,
+    key_goes_along: bool = False,
 ) -> Configuration:
     """Return the checked configuration of a client.
+
+    The arguments are the client's, and ``key_goes_along`` that of `environment_key_fits`.
 
     Raises:
         ConfigurationError: an argument is wrong, or a key is missing.
     """
     return Configuration(
-        provider=_provider(provider, api_key, base_url, headers),
+        provider=_provider(provider, api_key, base_url, headers, key_goes_along),
         model=checked_model(model),
         timeout=Timeout.of(timeout),
         retry=checked_retry(retry),
@@ -137,6 +127,7 @@ def _provider(
     api_key: str | None,
     base_url: str | None,
     headers: Mapping[str, str] | None,
+    key_goes_along: bool,
 ) -> Provider:
     if isinstance(provider, Provider):
         if api_key is not None or base_url is not None or headers is not None:
@@ -145,46 +136,76 @@ def _provider(
                 f"{type(provider).__name__}(...) instead of the client."
             )
         return provider
-    if not isinstance(provider, str) or provider not in PROVIDERS:
+    info = service(provider)
+    if api_key is not None and (not isinstance(api_key, str) or not api_key.strip()):
         raise ConfigurationError(
-            f"there is no provider {provider!r}; use one of {', '.join(sorted(PROVIDERS))}, or a provider object."
+            "api_key must be a string that is not empty; leave it out to use the environment."
         )
-    module, name, key_variables, url_variables = PROVIDERS[provider]
-    import importlib
-
-    make: Callable[..., Provider] = getattr(
-        importlib.import_module(f".providers.{module}", __package__), name
-    )
-    given: dict[str, Any] = {
-        # An empty address is a mistake: the question would go to the public service instead.
-        "base_url": base_url if base_url is not None else _from_environment(url_variables),
-        "headers": headers,
-    }
-    key = _key(api_key, key_variables)
-    if provider == "chatglm":
-        if key is not None:
-            raise ConfigurationError(
-                "the guest service of ChatGLM takes no api_key; use provider='zai' with a key."
-            )
-    else:
-        given["api_key"] = key
-    return make(**given)
+    if api_key is not None and not info.takes_key:
+        raise ConfigurationError(info.key_advice or f"{info.name} takes no api_key; leave it out.")
+    # An empty address is a mistake: the question would go to the public service instead.
+    arguments: dict[str, Any] = {"base_url": base_url, "headers": headers}
+    if base_url is None:
+        arguments["base_url"] = _from_environment(info.url_variables)
+    if info.takes_key:
+        arguments["api_key"] = _key(info, api_key, base_url, headers, key_goes_along)
+    return info.provider_class()(**arguments)
 
 
 def _from_environment(names: tuple[str, ...]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name, "").strip())), None)
 
 
-def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
-    """Return the key that was given, or the first in the environment; the error names where it came from."""
-    if given is not None:
-        if not isinstance(given, str) or not given.strip():
+def _key(
+    info: ServiceInfo,
+    api_key: str | None,
+    base_url: str | None,
+    headers: Mapping[str, str] | None,
+    key_goes_along: bool,
+) -> str | None:
+    """Return the argument, or the first key in the environment if it may be sent to the address.
+
+    Raises:
+        ConfigurationError: the key is not valid, or the only key is for another address.
+    """
+    if api_key is not None:
+        return checked_key(api_key.strip())
+    if not environment_key_fits(info, base_url, key_goes_along=key_goes_along):
+        if info.key == "required" and not _has_authorization(headers):
             raise ConfigurationError(
-                "api_key must be a string that is not empty; leave it out to use the environment."
+                f"provider {info.name!r} needs api_key= for another address than its own: "
+                f"{' or '.join(info.key_variables) or 'a stored key'} goes to {' and '.join(info.key_hosts)} only."
             )
-        return checked_key(given.strip())
-    found = ((name, os.environ.get(name, "").strip()) for name in variables)
-    return next((checked_key(value, name) for name, value in found if value), None)
+        return None
+    keys = ((name, os.environ.get(name, "").strip()) for name in info.key_variables)
+    return next((checked_key(value, name) for name, value in keys if value), None)
+
+
+def environment_key_fits(
+    info: ServiceInfo, base_url: str | None, *, key_goes_along: bool = False
+) -> bool:
+    """Tell whether a key from the environment may be sent to the address that a client would use.
+
+    A key in the environment is meant for the service, and an address in an argument may be anyone's. An address from
+    the environment has the same owner as the key, unless the key serves other purposes as well.
+
+    Args:
+        info: the service.
+        base_url: the argument; ``None`` if the environment or the default decides.
+        key_goes_along: the caller gave this address a key before, as a pickled client did.
+    """
+    if base_url is None:
+        address = _from_environment(info.url_variables)
+        return address is None or info.key_follows_address or info.is_own_address(address)
+    # An address that is not a string is refused by the provider.
+    own = isinstance(base_url, str) and info.is_own_address(
+        info.provider_class().address_of(base_url)
+    )
+    return own or (key_goes_along and info.key_follows_address)
+
+
+def _has_authorization(headers: Mapping[str, str] | None) -> bool:
+    return headers is not None and any(str(name).lower() == "authorization" for name in headers)
 
 
 def checked_retry(retry: RetryPolicy | None) -> RetryPolicy:

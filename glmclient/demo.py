@@ -14,37 +14,15 @@ from typing import TYPE_CHECKING, TextIO
 
 from .errors import GLMError
 from .events import Event, Finish, TextDelta, TextReplace, Usage
+from .providers import BUILT_IN, ServiceInfo
 
 if TYPE_CHECKING:
     from .simulator import Simulator, Step
 
 __all__ = ["main"]
 
-ANSWERS = {
-    "chatglm": """\
-你好！我是这台机器上的模拟服务。👋
-Text arrives as the service says it, piece by piece; emoji stay whole: 👩‍💻 🇨🇳 ✨
-
-```python
-def fibonacci(n: int) -> int:
-    a, b = 0, 1
-    for _ in range(n):
-        a, b = b, a + b
-    return a
-```
-
-第十个数是 55。完。""",
-    "qwen": """\
-这是一个模拟的 Gradio Space。🎈 It was asked for its page, then joined, then listened to:
-`print("".join(["通", "义", "千", "问"]))`""",
-    "zai": """\
-这是模拟的开放平台。🚀 Its stream ends with `[DONE]`, and the usage comes with it:
-`assert "你好"[::-1] == "好你"`""",
-}
-"""What each simulated service says."""
-
-USAGE = {"zai": Usage(prompt_tokens=9, completion_tokens=38, total_tokens=47)}
-"""What the services that tell a usage say of it."""
+ANSWERS = {info.name: info.demo for info in BUILT_IN.values() if info.demo}
+"""What each simulated service answers."""
 
 QUESTION = "斐波那契？"
 DELAY = 0.008
@@ -164,7 +142,7 @@ def main(
     wrong: list[str] = []
     for provider, own in ANSWERS.items():
         said = own if answer is None else answer
-        script: list[str | Step] = [said, Finish("stop", usage=USAGE.get(provider))]
+        script: list[str | Step] = [said, Finish("stop", usage=_usage_of(BUILT_IN[provider]))]
         with Simulator(script, provider=provider, delay=delay) as sim:
             _say(
                 screen,
@@ -182,6 +160,15 @@ def main(
     if not wrong:
         _say(screen, "Every client read exactly what was said.\n")
     return 1 if wrong else 0
+
+
+def _usage_of(info: ServiceInfo) -> Usage | None:
+    if info.demo_tokens is None:
+        return None
+    prompt, completion = info.demo_tokens
+    return Usage(
+        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+    )
 
 
 def _warm_up(

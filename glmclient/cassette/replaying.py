@@ -11,6 +11,7 @@ from typing import Any
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import CassetteError, TransportFailure
+from ..providers import service
 from ..transports.base import SyncChannel, SyncTransport
 from .entries import Cassette, Happening, RecordedExchange, parsed
 from .matching import differences
@@ -56,11 +57,16 @@ class Replay:
             provider: the client's argument of that name; an object knows its own.
             api_key: as it was given.
             base_url: as it was given.
+
+        Raises:
+            ConfigurationError: there is no such provider.
         """
-        if provider in ("zai", "bigmodel") and api_key is None:
-            api_key = "replayed"
-        if provider == "openai" and base_url is None:
-            base_url = self.cassette.url
+        if isinstance(provider, str):
+            info = service(provider)
+            if info.key == "required" and api_key is None:
+                api_key = "replayed"
+            if info.needs_url and base_url is None:
+                base_url = self.cassette.url
         return api_key, base_url
 
     @property

@@ -8,24 +8,24 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
-from ..configuration import PROVIDERS
 from ..core.limits import Timeout
 from ..errors import ConfigurationError
 from ..options import ChatOptions
+from ..providers import BUILT_IN, DEFAULT_SERVICE, service, service_names
 from .display.answer_display import Look
-from .store.settings import DEFAULT_PROVIDER, Settings
+from .store.settings import Settings
 
 if TYPE_CHECKING:
     from ..clients.sync_client import SyncClient
 
 __all__ = [
     "Choices",
+    "ServiceName",
     "answer_options",
     "choices_of",
     "is_terminal",
@@ -43,10 +43,54 @@ F = TypeVar("F", bound=Callable[..., Any])
 CONNECT_SECONDS = 10.0
 
 
+class ServiceName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a service; those of other distributions are looked up only when they are needed.
+
+    `click.Choice` wants all names when the commands are defined, and the lookup takes longer than the other imports.
+
+    Args:
+        further: names beside those of services.
+    """
+
+    name = "service"
+
+    def __init__(self, *further: str) -> None:
+        self._further = further
+
+    def names(self) -> tuple[str, ...]:
+        """Return every name."""
+        return (*service_names(), *self._further)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names for the help, within brackets."""
+        names = "|".join(self.names())
+        # As click writes choices: an argument that must be given stands in braces.
+        needed = param.required and param.param_type_name == "argument"
+        return f"{{{names}}}" if needed else f"[{names}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name.
+
+        Raises:
+            click.BadParameter: there is no such service.
+        """
+        name = str(value)
+        if name not in BUILT_IN and name not in self.names():
+            listed = ", ".join(repr(each) for each in self.names())
+            self.fail(f"{name!r} is not one of {listed}.", param, ctx)
+        return name
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin with ``incomplete``."""
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
 def _complete_model(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    names = [ctx.params["provider"]] if ctx.params.get("provider") else list(PROVIDERS)
+    names = [ctx.params["provider"]] if ctx.params.get("provider") else service_names()
     return [
         CompletionItem(model)
         for model in dict.fromkeys(m for name in names for m in known_models(name))
@@ -55,9 +99,12 @@ def _complete_model(
 
 
 def known_models(provider: str) -> tuple[str, ...]:
-    """Return the models that are known here; the service may offer more."""
-    module, name = PROVIDERS[provider][:2]
-    kind: Any = getattr(import_module(f"..providers.{module}", __package__), name)
+    """Return the models that are known here; the service may offer more.
+
+    Raises:
+        ConfigurationError: the provider cannot be loaded.
+    """
+    kind: Any = service(provider).provider_class()
     try:
         models: tuple[str, ...] = kind().models
     except ConfigurationError:  # it wants a key, or an address
@@ -77,8 +124,8 @@ _SERVICE = (
     click.option(
         "-p",
         "--provider",
-        type=click.Choice(list(PROVIDERS)),
-        help="The service to ask.  [default: chatglm]",
+        type=ServiceName(),
+        help=f"The service to ask.  [default: {DEFAULT_SERVICE}]",
     ),
     click.option(
         "-m", "--model", metavar="NAME", shell_complete=_complete_model, help="The model to ask."
@@ -252,12 +299,12 @@ def choices_of(
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    name = settings.get("provider", given["provider"] or provider) or DEFAULT_PROVIDER
+    name = settings.get("provider", given["provider"] or provider) or DEFAULT_SERVICE
     return Choices(
         provider=name,
         model=settings.model(name, given["model"]),
         base_url=settings.base_url(name, given["base_url"]),
-        key=settings.key(name, given["key"]),
+        key=settings.key(name, given["key"], given["base_url"]),
         proxy=settings.get("proxy", given["proxy"]),
         timeout=settings.get("timeout", given["timeout"]),
         verbose=given["verbose"],

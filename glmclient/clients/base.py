@@ -17,6 +17,7 @@ from ..core.secrets import is_credential
 from ..errors import ConfigurationError, StreamMisuse
 from ..events import Finish, Reply
 from ..messages import Messages
+from ..providers import DEFAULT_SERVICE
 from ..providers.base import Provider
 from ..streams.base import BaseStream
 
@@ -45,9 +46,10 @@ class BaseClient:
     """A client of one service.
 
     Args:
-        provider: ``chatglm``, ``qwen``, ``zai``, ``bigmodel``, ``openai``, or a provider object.
+        provider: the name of a service, such as ``chatglm`` or ``zai``, or a provider object.
         model: the model for every question that does not name one; the provider's own default otherwise.
-        api_key: the key or token; from the provider's environment variable otherwise.
+        api_key: the key or token; from the provider's environment variable otherwise, which goes to the provider's
+            own addresses only.
         base_url: replaces scheme, host and path prefix of the service.
         timeout: time limits; a number of seconds limits the whole stream, ``None`` lifts every limit.
         retry: how often to try before the first event; ``None`` for a single attempt.
@@ -66,9 +68,12 @@ class BaseClient:
         CassetteError: a cassette cannot be read or written.
     """
 
+    _key_goes_along: bool = False
+    """The caller gave a key for this address; a pickled copy may then use the one of its own environment there."""
+
     def __init__(
         self,
-        provider: str | Provider = "chatglm",
+        provider: str | Provider = DEFAULT_SERVICE,
         *,
         model: str | None = None,
         api_key: str | None = None,
@@ -86,6 +91,7 @@ class BaseClient:
         limiter: Limiter | None = None,
     ) -> None:
         self._limiter = _checked_limiter(limiter)
+        key_is_given = api_key is not None
         self._replay = replay_of(record, replay)
         if self._replay is not None:
             api_key, base_url = self._replay.stand_ins(provider, api_key, base_url)
@@ -102,7 +108,10 @@ class BaseClient:
             "limits": limits,
             "http_backend": http_backend,
         }
-        self._configuration: Configuration = configured(api_key=api_key, **self._arguments)
+        self._configuration: Configuration = configured(
+            api_key=api_key, key_goes_along=self._key_goes_along, **self._arguments
+        )
+        self._key_goes_along = self._key_goes_along or key_is_given
         if self._replay is not None:
             self._configuration = dataclasses.replace(self._configuration, clock=self._replay.clock)
         self._recorder = recorder_of(record, self._configuration)
@@ -128,7 +137,7 @@ class BaseClient:
         The copy takes its key from the environment, as any client does. It does not record: two would overwrite each
         other's file.
         """
-        given = {**self._arguments, "replay": self._replay}
+        given = {**self._arguments, "replay": self._replay, "key_goes_along": self._key_goes_along}
         headers, proxy = given["headers"], given["proxy"]
         if headers is not None:
             given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
@@ -137,7 +146,8 @@ class BaseClient:
         return given
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self._key_goes_along = state["key_goes_along"]
+        self.__init__(**{k: v for k, v in state.items() if k != "key_goes_along"})  # type: ignore[misc]
 
     # -- a question becomes an exchange --------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from traitlets import Unicode
 from ..clients.sync_client import SyncClient
 from ..conversations.conversation import Conversation
 from ..events import Reply
+from ..providers import DEFAULT_SERVICE
 from .live import show
 from .question import Question
 
@@ -28,7 +29,7 @@ class GLMMagics(Magics):
     """
 
     provider: Unicode[str, str | bytes] = Unicode(
-        "chatglm", help="The service that is asked where -p names none."
+        DEFAULT_SERVICE, help="The service that is asked where -p names none."
     ).tag(config=True)
     model: Unicode[str, str | bytes] = Unicode(
         "", help="The model where -m names none; the service's own default if empty."
@@ -64,7 +65,7 @@ class GLMMagics(Magics):
 
         Options:
             -m, --model MODEL           the model for this question
-            -p, --provider PROVIDER     chatglm, qwen, zai or bigmodel
+            -p, --provider PROVIDER     the service, such as chatglm or zai
             -o, --output VARIABLE       where to put the answer: a Reply
             -s, --system TEXT           what the model is told before the question
             -c, --continue              go on from the last question and its answer

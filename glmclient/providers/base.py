@@ -105,6 +105,11 @@ class Provider(ABC):
         self.headers: dict[str, str] = checked_headers(headers)
         self.identity: Identity = identity if identity is not None else Identity()
 
+    @classmethod
+    def address_of(cls, base_url: str) -> str:
+        """Return the URL that ``base_url`` stands for; a service may have a shorter way to write its addresses."""
+        return base_url.strip()
+
     @abstractmethod
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question before anything is sent.

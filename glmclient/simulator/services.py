@@ -1,4 +1,4 @@
-"""The services that can be simulated, by name, and which of them a request is for."""
+"""The simulated services at one address, by name, and which of them a request is for."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..providers import BUILT_IN, service, service_names, services
 from .http import SimulatedRequest
 from .script import Dialect
 
-__all__ = ["PROVIDERS", "Services"]
+__all__ = ["PROVIDERS", "Services", "simulated_names"]
 
-_DIALECTS: dict[str, tuple[str, str]] = {
-    "chatglm": ("chatglm", "ChatGLM"),
-    "qwen": ("gradio", "Gradio"),
-    "zai": ("chat_completions", "Platform"),
-    "bigmodel": ("chat_completions", "Platform"),
-    "openai": ("chat_completions", "OpenAICompatible"),
-}
-
-PROVIDERS = tuple(_DIALECTS)
-"""The services that can be simulated, by the names by which clients know them."""
+PROVIDERS = tuple(name for name, info in BUILT_IN.items() if info.simulated is not None)
+"""The services of this distribution that can be simulated; other distributions may add more."""
 
 _FOLDER = "/services/"
 
@@ -39,7 +31,7 @@ class Services:
         options: of the dialects; each takes those that it knows.
 
     Raises:
-        ConfigurationError: there is no such service, or no such option.
+        ConfigurationError: there is no such service, it cannot be simulated, or there is no such option.
     """
 
     def __init__(self, provider: str | Sequence[str], options: Mapping[str, Any]) -> None:
@@ -80,13 +72,18 @@ class Services:
         return next((each for each in candidates if each.handles(request)), None), request
 
 
+def simulated_names() -> tuple[str, ...]:
+    """Return the names of the services that have a server half, those of other distributions included."""
+    return tuple(info.name for info in services() if info.simulated is not None)
+
+
 def _names(provider: str | Sequence[str]) -> tuple[str, ...]:
     chosen = (provider,) if isinstance(provider, str) else tuple(provider)
-    names = PROVIDERS if chosen == ("all",) else chosen
+    names = simulated_names() if chosen == ("all",) else chosen
     for name in names:
-        if name not in _DIALECTS:
+        if name not in service_names():
             raise ConfigurationError(
-                f"no service {name!r} can be simulated; there are {', '.join(PROVIDERS)}, and 'all'."
+                f"no service {name!r} can be simulated; there are {', '.join(simulated_names())}, and 'all'."
             )
     if not names:
         raise ConfigurationError("name at least one service to simulate.")
@@ -102,10 +99,7 @@ def _dialects(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Dia
     made: dict[str, Dialect] = {}
     known: set[str] = set()
     for name in names:
-        module, class_name = _DIALECTS[name]
-        dialect: Callable[..., Dialect] = getattr(
-            import_module(f"glmclient.providers.{module}.simulated"), class_name
-        )
+        dialect: Callable[..., Dialect] = service(name).simulated_class()
         takes = set(inspect.signature(dialect).parameters)
         known |= takes
         made[name] = dialect(**{o: value for o, value in options.items() if o in takes})

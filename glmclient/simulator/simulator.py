@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ConfigurationError
+from ..providers import DEFAULT_SERVICE, service
 from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse, close_body
 from .script import Answers, ScriptLike
 from .server import LoopbackServer
@@ -56,7 +57,7 @@ class Simulator:
         self,
         script: ScriptLike = HELLO,
         *,
-        provider: str | Sequence[str] = "chatglm",
+        provider: str | Sequence[str] = DEFAULT_SERVICE,
         delay: float = 0.0,
         framing: Framing | None = None,
         gzip: bool = False,
@@ -182,7 +183,7 @@ class Simulator:
     def _arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         name = arguments.get("provider", self.providers[0])
         own: dict[str, Any] = {"base_url": self.url_of(name), "provider": name, "trust_env": False}
-        if name in ("zai", "bigmodel"):
+        if service(name).key == "required":
             own["api_key"] = KEY
         return own | arguments
 

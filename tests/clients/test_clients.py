@@ -24,7 +24,8 @@ from glmclient import (
     Timeout,
 )
 from glmclient.clients.base import UNSET, BaseClient
-from glmclient.configuration import PROVIDERS, Configuration, configured
+from glmclient.configuration import Configuration, configured
+from glmclient.providers import BUILT_IN
 from tests.faults.server import FaultServer
 from tests.providers.chatglm.wire import HELLO, HELLO_TEXT
 
@@ -205,7 +206,7 @@ def test_a_key_of_the_environment_is_checked_by_its_name(monkeypatch: pytest.Mon
 
 
 def test_every_provider_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROVIDERS:
+    for name in BUILT_IN:
         key = {} if name == "chatglm" else {"api_key": "id.0123456789abcdef"}
         url = {"base_url": "http://127.0.0.1:9/v1"} if name == "openai" else {}
         assert configuration(provider=name, **key, **url).provider.name == name

@@ -67,7 +67,8 @@ def test_the_key_comes_from_the_environment_and_the_argument_wins(
 ) -> None:
     server = serve(stream(*PLATFORM_HI))
     monkeypatch.setenv(variable, "from.environment")
-    client(service, base_url=server.url).chat()
+    monkeypatch.setenv(variable.replace("API_KEY", "BASE_URL"), server.url)
+    client(service).chat()
     client(service, base_url=server.url, api_key="from.argument").chat()
     assert [each.headers["authorization"] for each in server.requests] == [
         "Bearer from.environment",

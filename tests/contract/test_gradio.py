@@ -569,17 +569,20 @@ def test_leaving_early_cancels_on_the_server(client: Flavour, serve: Serve, how:
 # -- tokens and cookies ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["argument", "environment"])
-def test_the_token_goes_to_the_configured_host_alone(
-    client: Flavour, serve: Serve, monkeypatch: pytest.MonkeyPatch, source: str
+def test_the_token_of_the_environment_goes_to_hugging_face_only(
+    client: Flavour, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    space = Space(turn("hi"))
+    assert qwen(client, serve, space).chat("hi").text == "hi"
+    assert space.asked
+    assert all("canary" not in str(request.headers) for _, request in space.asked)
+
+
+def test_the_token_goes_to_the_configured_host_alone(client: Flavour, serve: Serve) -> None:
     thief = serve(answer(200, {}))
     space = Space(turn("hi"), page(root=thief.url))
-    if source == "environment":
-        monkeypatch.setenv("HF_TOKEN", "hf_canary")
-        asking = qwen(client, serve, space)
-    else:
-        asking = qwen(client, serve, space, api_key="hf_canary")
+    asking = qwen(client, serve, space, api_key="hf_canary")
     assert asking.chat("hi").text == "hi"
     assert thief.requests == []
     for _, request in space.asked:

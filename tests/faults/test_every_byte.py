@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from typing import Any
 
 import pytest
 
 from glmclient import APIConnectionError, Finish, GLMError, RetryPolicy, StreamInterrupted
-from glmclient.configuration import PROVIDERS
 from glmclient.core.http import Head
 from glmclient.core.transcript import Transcript
 from glmclient.errors import TransportFailure
+from glmclient.providers import service as named
 from tests.clients.driver import Driver
 from tests.core.flow import OK, exchange, play
 from tests.providers.chatglm.wire import increments
@@ -30,8 +29,7 @@ STREAMS = [
 
 
 def service(dialect: Dialect) -> Any:
-    module, name, *_ = PROVIDERS[dialect.name]
-    make = getattr(importlib.import_module(f"glmclient.providers.{module}"), name)
+    make: Any = named(dialect.name).provider_class()
     return make(
         base_url="http://127.0.0.1:9", **{k: v for k, v in dialect.options.items() if k != "model"}
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from ..._version import __version__
-from ...configuration import PROVIDERS
 from ...core.http import origin
 from ...errors import (
     APIConnectionError,
@@ -25,6 +23,7 @@ from ...errors import (
     ServerError,
     ServiceBlockedError,
 )
+from ...providers import ServiceInfo, services
 from ...transports.base import scrubbed
 from ..display.failures import paragraph
 from ..parameters import Choices
@@ -33,7 +32,6 @@ from ..store.settings import (
     KEYS_FILE,
     SETTINGS_FILE,
     Stored,
-    key_variables,
     stored_keys,
     wrong_variables,
 )
@@ -131,9 +129,13 @@ def kept() -> Iterator[Finding]:
     except GLMError as error:
         stored = {}
         yield Finding("keys", KEYS_FILE, BAD, paragraph(str(error)))
-    for name in PROVIDERS:
-        for source, key in _keys(name, stored):
-            yield _looked_at(name, source, key)
+    for info in services():
+        for source, key in _keys(info, stored):
+            problem = info.key_problem(key)
+            verdict = WORTH_A_LOOK if problem else GOOD
+            yield Finding(
+                "keys", info.name, verdict, f"{source}{f'; {problem}' if problem else ''}"
+            )
 
 
 def _settings(path: os.PathLike[str]) -> Iterator[Finding]:
@@ -157,30 +159,12 @@ def _without_user(path: os.PathLike[str]) -> str:
     return shown.replace(home, "~", 1) if home != "/" and shown.startswith(home) else shown
 
 
-def _keys(name: str, stored: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for variable in key_variables(name):
+def _keys(info: ServiceInfo, stored: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for variable in info.key_variables:
         if os.environ.get(variable):
             yield f"{variable} in the environment", os.environ[variable]
-    if name in stored:
-        yield "kept by glmclient keys", stored[name]
-
-
-_PLATFORM_KEY = re.compile(r"[0-9a-f]{32}\.[A-Za-z0-9]{16}")
-
-
-def _looked_at(name: str, source: str, key: str) -> Finding:
-    """Say of a key what its shape tells; the key itself is not told."""
-    problem = ""
-    if key != key.strip() or any(character.isspace() for character in key.strip()):
-        problem = "it has spaces or line ends in it or around it"
-    elif name == "qwen" and not key.startswith("hf_"):
-        problem = "Hugging Face tokens begin with hf_"
-    elif name in ("zai", "bigmodel") and key.startswith(("hf_", "sk-")):
-        problem = "it looks like the key of another service"
-    elif name in ("zai", "bigmodel") and not _PLATFORM_KEY.fullmatch(key):
-        problem = "it has not the usual shape, 32 hexadecimal digits, a dot and 16 characters"
-    verdict = WORTH_A_LOOK if problem else GOOD
-    return Finding("keys", name, verdict, f"{source}{f'; {problem}' if problem else ''}")
+    if info.name in stored:
+        yield "kept by glmclient keys", stored[info.name]
 
 
 # -- how services are reached ------------------------------------------------------------------------------

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...configuration import PROVIDERS
+from ...configuration import environment_key_fits
 from ...errors import APIStatusError, ConfigurationError, GLMError
+from ...providers import DEFAULT_SERVICE, ServiceInfo, service, service_names, services
 from .. import exit_codes
 from ..display.answering import told
 from ..display.cells import wrapped
 from ..display.failures import paragraph
 from ..display.screen import terminal_size
 from ..parameters import Choices, choices_of, service_options
-from ..store.settings import DEFAULT_PROVIDER, Settings, Stored, key_variables, stored_keys
+from ..store.settings import Settings, Stored, key_variables, stored_keys
 from .checks import BAD, GOOD, SKIPPED, WORTH_A_LOOK, Finding, installed, kept, meaning, ways
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ __all__ = ["doctor"]
 SECONDS = 30.0
 """How long a service may take to answer, unless --timeout says otherwise."""
 QUESTION = "Reply with the single word OK."
-_GUESTS = ("chatglm", "qwen")
-"""They are asked a question: nothing less tells whether they answer, and it costs nothing."""
-_SITES = ("zai", "bigmodel")
-"""The platform's own; a compatible server is to list its models."""
 
 
 @click.command()
@@ -90,7 +87,7 @@ def _choices(
     meant = given["provider"] or _default_service(settings)
     choices: dict[str, Choices] = {}
     wrong: dict[str, ConfigurationError] = {}
-    for name in [given["provider"]] if given["provider"] else PROVIDERS:
+    for name in [given["provider"]] if given["provider"] else service_names():
         own = {} if name == meant else _OF_ONE_SERVICE
         try:
             choices[name] = choices_of(settings, {**given, **own, "provider": name})
@@ -102,7 +99,7 @@ def _choices(
 def _default_service(settings: Settings) -> str | None:
     """Return the service that a question would go to; ``None`` if the setting for it is wrong."""
     try:
-        name: str = settings.get("provider") or DEFAULT_PROVIDER
+        name: str = settings.get("provider") or DEFAULT_SERVICE
     except ConfigurationError:  # the findings tell of it
         return None
     return name
@@ -124,7 +121,7 @@ def _findings(
     for name, error in wrong.items():
         yield Finding("services", name, BAD, f"not asked: {paragraph(str(error))}")
     for name, choice in choices.items():
-        yield _service(choice, question=ask or name in _GUESTS)
+        yield _service(choice, question=ask or service(name).check == "question")
     if doors:
         yield from _doors(choices)
 
@@ -162,7 +159,8 @@ def _told_as_json(findings: Iterable[Finding]) -> bool:
 def _service(choices: Choices, *, question: bool) -> Finding:
     """Ask one service, and say what its answer means."""
     name = choices.provider
-    if name == "openai" and choices.base_url is None:
+    info = service(name)
+    if info.needs_url and choices.base_url is None:
         return Finding("services", name, SKIPPED, "not asked: no address (--base-url)")
     if not question and not _has_key(choices):
         variables = " or ".join(key_variables(name))
@@ -178,8 +176,10 @@ def _service(choices: Choices, *, question: bool) -> Finding:
         return Finding(
             "services", name, GOOD, f"answers in {time.monotonic() - began:.1f} s: {found}"
         )
+    except ConfigurationError as error:
+        return Finding("services", name, BAD, f"not asked: {paragraph(str(error))}")
     except GLMError as error:
-        if name in _SITES and _lists_nothing(error):
+        if not info.promises_models and _lists_nothing(error):
             return Finding(
                 "services",
                 name,
@@ -199,10 +199,9 @@ def _no_list(error: APIStatusError) -> str:
 
 
 def _has_key(choices: Choices) -> bool:
-    variables = key_variables(choices.provider)
-    in_environment = any(os.environ.get(name, "").strip() for name in variables)
-    # A compatible server may well want none.
-    return choices.key is not None or in_environment or choices.provider == "openai"
+    info = service(choices.provider)
+    in_environment = any(os.environ.get(name, "").strip() for name in info.key_variables)
+    return choices.key is not None or in_environment or info.key != "required"
 
 
 def _tried(choices: Choices, *, question: bool) -> str:
@@ -215,40 +214,59 @@ def _tried(choices: Choices, *, question: bool) -> str:
         # The platform's models are known here, and would stand in for a list that is not there.
         client.provider.models = ()
         count = len(client.models())
-    return f"{count} models" + ("" if choices.provider == "openai" else "; the key fits")
+    return f"{count} models" + (
+        "; the key fits" if service(choices.provider).key == "required" else ""
+    )
 
 
 # -- the doors ---------------------------------------------------------------------------------------------
 
 
 def _doors(choices: Mapping[str, Choices]) -> Iterator[Finding]:
-    """Try every platform key at every door of the platform."""
-    from ...providers.chat_completions.provider import BigModel, Zai
-
-    doors: dict[str, tuple[str, str]] = {}
-    for kind in (Zai, BigModel):
-        own = choices[kind.name].base_url if kind.name in choices else None
-        variable = os.environ.get(PROVIDERS[kind.name][3][0], "").strip()
-        doors[kind.name] = (kind.name, own or variable or kind.default_url)
-        doors[f"{kind.name} coding"] = (kind.name, kind.coding_url)
+    """Try every key of a family of services at every endpoint of that family."""
     keys = {
-        name: key
-        for name, choice in choices.items()
-        if name in (Zai.name, BigModel.name) and (key := _key(choice))
+        info.name: (info, key)
+        for info in services()
+        if info.family and info.name in choices and (key := _key(choices[info.name]))
     }
     if not keys:
         yield Finding("doors", "no key", SKIPPED, "there is no platform key to try")
-    for owner, key in keys.items():
-        for door, (provider, url) in doors.items():
-            tried = replace(choices[owner], provider=provider, base_url=url, key=key)
+    for owner, (info, key) in keys.items():
+        for door, (provider, url) in _endpoints(info.family, choices).items():
+            at_door = replace(choices[owner], provider=provider, base_url=url, key=key)
             subject = f"key of {owner}"
             try:
-                _tried(tried, question=False)
+                _tried(at_door, question=False)
             except GLMError as error:
                 why = _no_list(error) if _lists_nothing(error) else meaning(error)
                 yield Finding("doors", subject, SKIPPED, f"at {door}: {why}")
             else:
                 yield Finding("doors", subject, GOOD, f"fits {door} ({url})")
+
+
+def _endpoints(family: str, choices: Mapping[str, Choices]) -> dict[str, tuple[str, str]]:
+    """Return the service and the address of each endpoint of a family, by its label."""
+    endpoints: dict[str, tuple[str, str]] = {}
+    for info in services():
+        if info.family == family:
+            for label, attribute in info.endpoints.items():
+                url: str = getattr(info.provider_class(), attribute)
+                if label == info.name:
+                    url = _configured_address(info, choices.get(info.name)) or url
+                endpoints[label] = info.name, url
+    return endpoints
+
+
+def _configured_address(info: ServiceInfo, choices: Choices | None) -> str | None:
+    """Return the address that is set up for a service; not one that was typed without a key for it."""
+    if (
+        choices is not None
+        and choices.base_url is not None
+        and (choices.key is not None or environment_key_fits(info, choices.base_url))
+    ):
+        return choices.base_url
+    variables = (os.environ.get(name, "").strip() for name in info.url_variables)
+    return next((value for value in variables if value), None)
 
 
 def _key(choices: Choices) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
-from ...configuration import PROVIDERS
 from ...errors import ConfigurationError
+from ...providers import services
 from .. import exit_codes
+from ..parameters import ServiceName
 from ..store.places import folder, is_private
 from ..store.settings import (
     KEYS_FILE,
@@ -17,7 +19,6 @@ from ..store.settings import (
     SETTINGS_FILE,
     Stored,
     checked,
-    key_variables,
     stored_keys,
     variable_of,
     write_keys,
@@ -25,7 +26,17 @@ from ..store.settings import (
 
 __all__ = ["keys", "settings"]
 
-_WITH_A_KEY = [name for name in PROVIDERS if name != "chatglm"]
+
+class _KeyOwner(ServiceName):
+    """The name of a service that takes a key."""
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(info.name for info in services() if info.takes_key)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.names():
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self.names()))}.", param, ctx)
+        return str(value)
 
 
 @click.group(invoke_without_command=True)
@@ -38,8 +49,11 @@ def keys(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is not None:
         return
     kept = stored_keys()
-    for name in _WITH_A_KEY:
-        variables = [v for v in key_variables(name) if os.environ.get(v, "").strip()]
+    for info in services():
+        if not info.takes_key:
+            continue
+        name = info.name
+        variables = [v for v in info.key_variables if os.environ.get(v, "").strip()]
         sources = [
             *(f"from {v} in the environment" for v in variables),
             *(["kept"] * (name in kept)),
@@ -51,7 +65,7 @@ def keys(ctx: click.Context) -> None:
 
 
 @keys.command("set")
-@click.argument("provider", type=click.Choice(_WITH_A_KEY))
+@click.argument("provider", type=_KeyOwner())
 def set_key(provider: str) -> int:
     """Keep a key; it is asked for without being shown, or read from standard input."""
     key = _typed(f"Key for {provider}").strip()
@@ -72,7 +86,7 @@ def _typed(question: str) -> str:
 
 
 @keys.command("remove")
-@click.argument("provider", type=click.Choice(_WITH_A_KEY))
+@click.argument("provider", type=_KeyOwner())
 def remove_key(provider: str) -> int:
     """Forget a key."""
     kept = stored_keys()

@@ -10,8 +10,8 @@ import click
 
 from ...cassette import Replay
 from ...cassette.entries import Question
-from ...configuration import PROVIDERS
 from ...errors import CassetteError, GLMError
+from ...providers import service_names
 from .. import exit_codes
 from ..display.answering import answered, told
 from ..display.failures import report
@@ -100,7 +100,7 @@ def replay(file: str, speed: float | None, **given: Any) -> int:
 def _recorded(tape: Replay) -> Choices:
     """Return the service that was recorded; what is set up here has no part in it."""
     provider = tape.cassette.provider
-    if provider not in PROVIDERS:
+    if provider not in service_names():
         raise CassetteError(
             f"{tape.path} was recorded with {provider!r}, which the terminal does not know."
         )

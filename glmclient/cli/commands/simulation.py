@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...configuration import PROVIDERS
 from .. import exit_codes
+from ..parameters import ServiceName
 
 if TYPE_CHECKING:
     from ...simulator import Simulator
@@ -33,7 +33,7 @@ def demo() -> int:
 @click.option(
     "-p",
     "--provider",
-    type=click.Choice([*PROVIDERS, "all"]),
+    type=ServiceName("all"),
     default="all",
     show_default=True,
     help="The service to be.",

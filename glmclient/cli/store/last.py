@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...configuration import PROVIDERS
 from ...conversations.conversation import Conversation
 from ...conversations.file import SavedConversation
 from ...errors import ConfigurationError
+from ...providers import service_names
 from ..parameters import Choices, choices_of, options_of
 from .places import HOME, INSTALL, folder, needed
 from .settings import Settings
@@ -40,7 +40,7 @@ def saved() -> SavedConversation:
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{place / NAME} cannot be read: {error.strerror}.") from None
-    if found.provider not in PROVIDERS:
+    if found.provider not in service_names():
         raise ConfigurationError(
             f"the last conversation was with {found.provider!r}, which the terminal does not know."
         )
@@ -60,9 +60,16 @@ def resolved(
     found = saved() if given.get("go_on") else None
     if found is None:
         return None, choices_of(settings, given)
-    if given["base_url"] is None and given["provider"] in (None, found.provider):
+    same_service = given["provider"] in (None, found.provider)
+    if given["base_url"] is None and same_service and not _is_usual(found, settings):
+        # As if the address was typed: keys that are set up for another address do not go there.
         given = {**given, "base_url": found.url}
     return found, choices_of(settings, given, found.provider)
+
+
+def _is_usual(found: SavedConversation, settings: Settings) -> bool:
+    """Tell whether a conversation was held at the address that a question would go to now."""
+    return settings.address(found.provider).rstrip("/") == found.url.rstrip("/")
 
 
 def begin(

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...configuration import PROVIDERS
+from ...configuration import environment_key_fits
 from ...core.http import checked_base_url
 from ...errors import ConfigurationError
+from ...providers import BUILT_IN, DEFAULT_SERVICE, ServiceInfo, service, service_names, services
 from .places import read_object, write_object
 
 __all__ = [
-    "DEFAULT_PROVIDER",
     "SETTINGS",
     "Settings",
     "Stored",
@@ -27,7 +27,6 @@ __all__ = [
     "wrong_variables",
 ]
 
-DEFAULT_PROVIDER = "chatglm"
 SETTINGS_FILE = "settings.json"
 KEYS_FILE = "keys.json"
 
@@ -81,16 +80,16 @@ def _address(name: str, value: str) -> str:
 
 
 def _provider(name: str, value: str) -> str:
-    if value not in PROVIDERS:
+    if not _is_service(value):
         raise ConfigurationError(
-            f"{name} must be one of {', '.join(sorted(PROVIDERS))}, not {value!r}."
+            f"{name} must be one of {', '.join(sorted(service_names()))}, not {value!r}."
         )
     return value
 
 
 SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
     # name: how it is read, and what holds while it is not set
-    "provider": (_provider, f"{DEFAULT_PROVIDER} is asked"),
+    "provider": (_provider, f"{DEFAULT_SERVICE} is asked"),
     "system": (_text, "there is no system message"),
     "timeout": (_seconds, "a whole answer may take as long as the library allows"),
     "proxy": (_proxy, "the environment's proxies are used"),
@@ -106,6 +105,10 @@ SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
 _OF_A_SERVICE = ("model", "base_url")
 
 
+def _is_service(name: str) -> bool:
+    return name in BUILT_IN or name in service_names()
+
+
 def variable_of(name: str) -> str:
     """Return the environment's variable for a setting."""
     return f"GLMCLIENT_{name.upper()}"
@@ -113,7 +116,7 @@ def variable_of(name: str) -> str:
 
 def key_variables(provider: str) -> tuple[str, ...]:
     """Return the environment's variables for the key of a service."""
-    return PROVIDERS[provider][2]
+    return service(provider).key_variables
 
 
 def checked(name: str, value: str) -> Any:
@@ -122,11 +125,11 @@ def checked(name: str, value: str) -> Any:
     Raises:
         ConfigurationError: there is no such setting, or it cannot have this value.
     """
-    service, _, rest = name.rpartition(".")
-    known = f"SERVICE.{rest}" if service in PROVIDERS else name
+    owner, _, rest = name.rpartition(".")
+    known = f"SERVICE.{rest}" if owner and _is_service(owner) else name
     if known not in SETTINGS or name.startswith("SERVICE."):
         named = [n for n in SETTINGS if "." not in n]
-        named += [f"{p}.{n}" for p in PROVIDERS for n in _OF_A_SERVICE]
+        named += [f"{p}.{n}" for p in service_names() for n in _OF_A_SERVICE]
         near = difflib.get_close_matches(name, named, 1, 0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(
@@ -240,7 +243,7 @@ class Settings:
         """
         if argument is not None:
             return argument
-        for variable in PROVIDERS[provider][3]:
+        for variable in service(provider).url_variables:
             said = self._environment.get(variable, "").strip()
             if said:
                 _address(variable, said)
@@ -248,19 +251,54 @@ class Settings:
         kept: str | None = self.stored.get(f"{provider}.base_url")
         return kept
 
-    def key(self, provider: str, argument: str | None) -> str | None:
-        """Return the key for a service; ``None`` lets the environment decide."""
+    def address(self, provider: str) -> str:
+        """Return the address of a service without an argument: the environment's, the file's, or its own.
+
+        Raises:
+            ConfigurationError: there is no such service, or an address is not valid.
+        """
+        info = service(provider)
+        return (
+            self._address_variable(info)
+            or self.base_url(provider, None)
+            or info.provider_class().default_url
+        )
+
+    def _address_variable(self, info: ServiceInfo) -> str | None:
+        values = (self._environment.get(name, "").strip() for name in info.url_variables)
+        return next((value for value in values if value), None)
+
+    def key(self, provider: str, argument: str | None, base_url: str | None = None) -> str | None:
+        """Return the key for a service; ``None`` lets the environment decide.
+
+        Args:
+            provider: the service.
+            argument: a key that was typed, which goes to every address.
+            base_url: an address that was typed. A stored key does not go there, unless the address is the service's
+                own.
+        """
         if argument is not None:
             return argument
-        if any(self._environment.get(name, "").strip() for name in key_variables(provider)):
+        info = service(provider)
+        address = self.base_url(provider, base_url)
+        in_environment = any(self._environment.get(n, "").strip() for n in info.key_variables)
+        if in_environment and environment_key_fits(info, address):
+            return None
+        if not self._stored_key_fits(info, base_url):
             return None
         return (self._keys if self._keys is not None else stored_keys()).get(provider)
+
+    def _stored_key_fits(self, info: ServiceInfo, argument: str | None) -> bool:
+        """Tell whether the keys file's key may go to the address: a stored address has the same owner as the key."""
+        if argument is not None:
+            return info.is_own_address(info.provider_class().address_of(argument))
+        return info.key_follows_address or info.is_own_address(self.address(info.name))
 
 
 def wrong_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment's variables that are set to what they cannot be, and what is wrong with each."""
     read = {variable_of(name): how for name, (how, _) in SETTINGS.items() if "." not in name}
-    read |= {variable: _address for known in PROVIDERS.values() for variable in known[3]}
+    read |= {variable: _address for info in services() for variable in info.url_variables}
     wrong: dict[str, str] = {}
     for variable, how in read.items():
         said = environment.get(variable, "").strip()
@@ -279,7 +317,7 @@ def stored_keys() -> dict[str, str]:
         ConfigurationError: the file of keys is damaged.
     """
     keys = read_object("config", KEYS_FILE)
-    return {name: key for name, key in keys.items() if isinstance(key, str) and name in PROVIDERS}
+    return {name: key for name, key in keys.items() if isinstance(key, str) and _is_service(name)}
 
 
 def write_keys(keys: Mapping[str, str]) -> None:
