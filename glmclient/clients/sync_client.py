@@ -172,6 +172,7 @@ class SyncClient(BaseClient):
             GLMError: the service could not be asked.
         """
         provider, exchange = self.provider, self._exchange(UNSET, UNSET)
+        exchange.answers = False
         found: list[tuple[Model, ...]] = []
 
         def attempt() -> Flow[None]:

@@ -92,6 +92,8 @@ class Exchange:
         self.now = now
         self.identity = identity
         self.transcript: Transcript = Transcript()
+        self.answers: bool = True
+        """The flow ends with a `Finish`; a request for a list of models does not."""
         self.attempts: int = 0
         self.request_id: str | None = None
         self.cleanup: Request | None = None
@@ -242,7 +244,7 @@ class Exchange:
             if decoder.done:
                 return
             if not chunk:
-                raise ended_early(self._progress())
+                raise ended_early(self.progress())
 
     def _content_decoder(self, head: Head) -> ContentDecoder:
         return content_decoder(
@@ -400,7 +402,7 @@ class Exchange:
 
     def failed(self, failure: TransportFailure) -> GLMError:
         """Return the error that a failed step is at this point, with what the exchange knows."""
-        error = meaning(failure, self._progress(), self.limits, self._deadlines)
+        error = meaning(failure, self.progress(), self.limits, self._deadlines)
         # The library's exception behind it, and the frames that it passed, hold headers and bodies.
         failure.__cause__ = failure.__context__ = failure.__traceback__ = None
         mask(failure, self._secrets)
@@ -417,7 +419,8 @@ class Exchange:
         mask(error, self._secrets)
         return error
 
-    def _progress(self) -> Progress:
+    def progress(self) -> Progress:
+        """Return how far the exchange has come."""
         return Progress(self._connected, self.handed_over, self.received, len(self.transcript.text))
 
     def _elapsed(self) -> float:

@@ -12,7 +12,7 @@ from ..core.http import Request
 from ..errors import TransportFailure
 from ..events import Event, Reply
 from ..transports.base import AsyncChannel, AsyncTransport
-from .base import BaseStream, piece_of
+from .base import ENDS, BaseStream, piece_of, unexpected_end
 
 if TYPE_CHECKING:
     import weakref
@@ -28,22 +28,24 @@ async def _advance(flow: Flow[Any], channel: AsyncChannel) -> list[Event] | None
     """Drive ``flow`` to its next batch of events; ``None`` at its end."""
     reply: Any = None
     failure: TransportFailure | None = None
-    try:
-        while True:
+    while True:
+        try:
             step = flow.send(reply) if failure is None else flow.throw(failure)
-            kind = type(step)
-            if kind is list:
-                return step  # type: ignore[return-value]
-            reply = failure = None
-            try:
-                if kind is Read:
-                    reply = await channel.read(step)  # type: ignore[arg-type]
-                else:
-                    reply = await _perform(channel, step)
-            except TransportFailure as error:
-                failure = error
-    except StopIteration:
-        return None
+        except StopIteration:
+            return None
+        kind = type(step)
+        if kind is list:
+            return step  # type: ignore[return-value]
+        reply = failure = None
+        try:
+            if kind is Read:
+                reply = await channel.read(step)  # type: ignore[arg-type]
+            else:
+                reply = await _perform(channel, step)
+        except TransportFailure as error:
+            failure = error
+        except ENDS as error:
+            failure = unexpected_end(error)
 
 
 async def _perform(channel: AsyncChannel, step: Any) -> Any:

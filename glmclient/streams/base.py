@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from operator import length_hint
 
 from ..core.exchange import Exchange, Flow
+from ..core.failures import ended_early
 from ..errors import GLMError, StreamMisuse, TransportFailure
 from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
 
 __all__ = ["BaseStream"]
 
 _NOTHING: list[Event] = []
+
+ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)
+"""Exceptions that end a loop without an error. From a transport they would end an answer silently."""
 
 
 class BaseStream:
@@ -163,6 +167,8 @@ class BaseStream:
         """Note what the flow came to: a batch, or its end."""
         self._opened = True
         if batch is None:
+            if self._exchange.answers and not self._answered:
+                raise self._exchange.completed(ended_early(self._exchange.progress()))
             self._ended = True
             self._note_closed()
             return
@@ -192,6 +198,11 @@ class BaseStream:
         }
         state = next(name for name, holds in states.items() if holds)
         return f"<{type(self).__name__} {state}, attempt {self.attempts}>"
+
+
+def unexpected_end(error: BaseException) -> TransportFailure:
+    """Return the failure that an exception of `ENDS` means when a transport raises it."""
+    return TransportFailure("broken", f"the transport raised {type(error).__name__}")
 
 
 def piece_of(event: Event) -> str:

@@ -13,7 +13,7 @@ from ..core.http import Request
 from ..errors import TransportFailure
 from ..events import Event, Reply
 from ..transports.base import SyncChannel, SyncTransport
-from .base import BaseStream, piece_of
+from .base import ENDS, BaseStream, piece_of, unexpected_end
 
 if TYPE_CHECKING:
     import weakref
@@ -29,19 +29,21 @@ def _advance(flow: Flow[Any], channel: SyncChannel) -> list[Event] | None:
     """Drive ``flow`` to its next batch of events; ``None`` at its end."""
     reply: Any = None
     failure: TransportFailure | None = None
-    try:
-        while True:
+    while True:
+        try:
             step = flow.send(reply) if failure is None else flow.throw(failure)
-            kind = type(step)
-            if kind is list:
-                return step  # type: ignore[return-value]
-            reply = failure = None
-            try:
-                reply = channel.read(step) if kind is Read else _perform(channel, step)  # type: ignore[arg-type]
-            except TransportFailure as error:
-                failure = error
-    except StopIteration:
-        return None
+        except StopIteration:
+            return None
+        kind = type(step)
+        if kind is list:
+            return step  # type: ignore[return-value]
+        reply = failure = None
+        try:
+            reply = channel.read(step) if kind is Read else _perform(channel, step)  # type: ignore[arg-type]
+        except TransportFailure as error:
+            failure = error
+        except ENDS as error:
+            failure = unexpected_end(error)
 
 
 def _perform(channel: SyncChannel, step: Any) -> Any:

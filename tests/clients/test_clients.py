@@ -65,7 +65,9 @@ def test_the_two_have_the_same_signatures_and_words(blocking: type, waiting: typ
             continue
         compared += 1
         one, other = inspect.signature(member), inspect.signature(twin)
-        assert list(one.parameters.values()) == list(other.parameters.values()), name
+        differs = {"rows"} if name == "map" else set()  # asynchronous rows are for one client alone
+        for ours, theirs in zip(one.parameters.values(), other.parameters.values(), strict=True):
+            assert ours == theirs or ours.name in differs, name
         assert inspect.iscoroutinefunction(twin) is (name in AWAITED), name
         assert not inspect.iscoroutinefunction(member)
         if not name.startswith("_"):

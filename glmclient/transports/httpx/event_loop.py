@@ -58,11 +58,13 @@ class EventLoop:
         Raises:
             RuntimeError: none runs in this thread.
         """
-        trio = sys.modules.get("trio")
-        if trio is not None:
+        # Another thread may be in the middle of importing trio: then no trio loop runs in this one.
+        lowlevel: Any = getattr(sys.modules.get("trio"), "lowlevel", None)
+        current = getattr(lowlevel, "current_trio_token", None)
+        if current is not None:
             with contextlib.suppress(RuntimeError):
-                token = trio.lowlevel.current_trio_token()
-                return cls(token, token.run_sync_soon, trio.lowlevel.spawn_system_task)
+                token = current()
+                return cls(token, token.run_sync_soon, lowlevel.spawn_system_task)
         # Not by an import: a finalizer may ask while the interpreter goes, when nothing can be imported any more.
         asyncio = sys.modules.get("asyncio")
         if asyncio is None:
@@ -75,6 +77,11 @@ class EventLoop:
             task.add_done_callback(_tasks.discard)
 
         return cls(loop, loop.call_soon_threadsafe, start)
+
+    def is_closed(self) -> bool:
+        """Tell whether the loop was closed; trio's loops do not tell."""
+        closed = getattr(self.key, "is_closed", None)
+        return closed is not None and bool(closed())
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call ``function`` on the loop; nothing happens if the loop is over."""
