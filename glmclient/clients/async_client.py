@@ -135,9 +135,9 @@ class AsyncClient(BaseClient):
         """Ask many questions, several at once, and return their results as they complete.
 
         Args:
-            rows: any iterable or asynchronous iterable of texts, of sequences of messages, or of mappings with
-                ``prompt`` or
-                ``messages`` and, where wanted, an ``id`` and options of their own. Rows are pulled as they are needed.
+            rows: an iterable of texts, of sequences of messages, or of mappings with ``prompt`` or ``messages`` and,
+                where wanted, an ``id`` and options of their own; `AsyncClient` takes asynchronous iterables too. Rows
+                are pulled as they are needed.
             concurrency: questions under way at once in this call, or ``"auto"`` to find the number that the service
                 allows. The client's limiter applies as well.
             ordered: hand results out in the order of the rows.
