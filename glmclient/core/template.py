@@ -103,7 +103,12 @@ class TemplateReader:
                 self._seen = bytearray()
             if len(self._seen) < _LEARNABLE:
                 self._seen += raw
-            yield from self._parser.feed(raw)
+            for frame in self._parser.feed(raw):
+                if self._grow:
+                    # The decoder may read another value of the string out of this frame, so "what the next frame adds"
+                    # no longer has a start. Keeping the prefix would add to a text that has changed since.
+                    self._prefix = bytearray()
+                yield frame
 
     def learn(self, document: Any, path: Sequence[str | int], *, grow: bool = False) -> bool:
         """Learn that frames like the one handed out last differ only in one string.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glmclient import (
@@ -685,3 +685,31 @@ def test_the_examples_of_the_wire_page_are_understood() -> None:
         assert not [event for event in events if isinstance(event, Unknown)]
         if value["status"] == "finish" or any(p["status"] == "finish" for p in value["parts"]):
             assert len(events) > 1
+
+
+def rewrites(choices: list[tuple[int, str]]) -> list[str]:
+    """Return snapshots: each keeps the beginning of the one before and goes on in its own way."""
+    shown = [""]
+    for keep, added in choices:
+        shown.append(shown[-1][:keep] + added)
+    return shown[1:]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.text("ab", max_size=3)), min_size=1, max_size=10).map(
+        rewrites
+    )
+)
+@example(["aa", "a", "aa", "a", "aa"])
+@example(["ab", "abc", "ab", "abd"])
+def test_a_rewrite_is_read_as_it_comes_whatever_was_learned_before(values: list[str]) -> None:
+    for count in range(1, len(values) + 1):
+        events, _ = decoded([snapshot(value) for value in values[:count]], mode="snapshot")
+        assert law(events)[0] == values[count - 1]
+
+
+@pytest.mark.parametrize("odd", [b"id: 3\n", b"\x00", b"retry: 5\n"])
+def test_a_frame_that_cannot_be_learned_ends_what_was_learned(odd: bytes) -> None:
+    frames = [snapshot("ab"), odd + snapshot("abc"), snapshot("ab"), snapshot("abd")]
+    for chunks in (frames, [b"".join(frames)]):
+        assert law(decoded(chunks, mode="snapshot")[0])[0] == "abd"
