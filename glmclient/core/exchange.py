@@ -6,6 +6,7 @@ in :mod:`glmclient.core.failures`.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Literal, TypeVar
@@ -19,7 +20,7 @@ from ..errors import (
     RateLimitError,
     TransportFailure,
 )
-from ..events import Event, Notice, QueueStatus
+from ..events import Event, Finish, Notice, QueueStatus, TextDelta
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
 from .failures import Progress, ended_early, head_too_long, meaning, too_many_events
@@ -231,6 +232,8 @@ class Exchange:
                     decoder.end(batch)
             except GLMError as error:
                 failure = error
+            if decoder.done:
+                self._mark_empty(batch)
             if batch:
                 if len(batch) > self.limits.events:
                     failure = too_many_events(len(batch), self.limits)
@@ -245,6 +248,15 @@ class Exchange:
                 return
             if not chunk:
                 raise ended_early(self.progress())
+
+    def _mark_empty(self, batch: list[Event]) -> None:
+        """Set `Finish.empty` in the last batch; the batches before it are in the transcript already."""
+        if not batch or not isinstance(finish := batch[-1], Finish):
+            return
+        whole = Transcript()
+        whole.extend([TextDelta(self.transcript.text), *batch])
+        if not (whole.text or whole.tool_calls or self.transcript.tool_calls):
+            batch[-1] = dataclasses.replace(finish, empty=True)
 
     def _content_decoder(self, head: Head) -> ContentDecoder:
         return content_decoder(

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from glmclient import Finish, GLMError, Reply, StreamMisuse, TextDelta, TextReplace
+from glmclient import (
+    Finish,
+    GLMError,
+    ReasoningDelta,
+    Reply,
+    StreamMisuse,
+    TextDelta,
+    TextReplace,
+    ToolCallDelta,
+)
+from glmclient.simulator import Simulator
 from tests.faults.server import FaultServer, Peer
 from tests.providers.chatglm.wire import (
     CONVERSATION,
@@ -306,3 +318,21 @@ async def test_text_of_parts(driver: Driver) -> None:
     with FaultServer(lambda peer: peer.stream(*frames)) as server:
         async with driver.client(base_url=server.url) as client:
             assert (await client.chat("Hello")).text == "All of it"
+
+
+@pytest.mark.parametrize(
+    ("script", "empty"),
+    [
+        (["hello"], False),
+        ([ReasoningDelta("only thought")], True),
+        ([ReasoningDelta("thought"), "and said"], False),
+        ([ToolCallDelta(0, "c", "f", "{}")], False),
+    ],
+)
+async def test_an_answer_without_text_and_tool_calls_says_so(
+    driver: Driver, script: list[Any], empty: bool
+) -> None:
+    with Simulator(script, provider="openai") as simulator:
+        async with driver.client("openai", base_url=simulator.url, model="m") as client:
+            reply = await client.chat("q")
+    assert reply.finish.empty is empty

@@ -72,8 +72,18 @@ class AnswerReader:
         self._reason = ""
         self._refusal: list[str] = []
         self._shown = False
+        self._chosen = False
         self._expected: dict[str, Any] = {}
         self._expected_text = True
+
+    @property
+    def began(self) -> bool:
+        """Whether the service sent any choice or a finish reason: without both, ``[DONE]`` ends no answer."""
+        return self._chosen or bool(self._reason)
+
+    def nothing(self) -> dict[str, Any]:
+        """Return the last chunk that came without a choice, for the error that quotes it."""
+        return self._last
 
     @property
     def finish_seen(self) -> bool:
@@ -109,6 +119,7 @@ class AnswerReader:
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
+            self._chosen = True
             index = choice.get("index")
             if index and type(index) is int:  # a stream has one answer
                 self._hand_out("choice", choice, out)
@@ -130,12 +141,10 @@ class AnswerReader:
             self._thinking(reasoning, out)
         content = delta.get("content")
         if content:
-            if type(content) is not str:
-                self._hand_out("content", content, out)
-            elif self._tags is None:
-                out.append(TextDelta(content))
+            if type(content) is str:
+                self._text(content, out)
             else:
-                self._tags.feed(content, out)
+                self._parts("content", content, out)
         if "tool_calls" in delta:
             self._tool_calls(delta["tool_calls"], out)
         if isinstance(delta.get("refusal"), str):
@@ -143,9 +152,36 @@ class AnswerReader:
         if self._include_unknown:
             self._unknown(delta, _READ_DELTA, out)
 
+    def _text(self, text: str, out: list[Event]) -> None:
+        if self._tags is None:
+            out.append(TextDelta(text))
+        else:
+            self._tags.feed(text, out)
+
+    def _parts(self, name: str, content: Any, out: list[Event]) -> None:
+        """Read content that is a list of parts, or a single part, in place of a string.
+
+        Relays of GLM-5 send text as ``{"type": "text", "text": ...}`` and reasoning as
+        ``{"type": "thinking", "thinking": [{"type": "text", ...}]}``.
+        """
+        for part in content if isinstance(content, list) else [content]:
+            if isinstance(part, str):
+                part = {"type": "text", "text": part}
+            thinking = _thinking_of(part)
+            text = _text_of(part)
+            if thinking is not None:
+                if thinking:
+                    self._thinking(thinking, out)
+            elif text is None:
+                self._hand_out(name, part, out)
+            elif text and name == "content":
+                self._text(text, out)
+            elif text:
+                self._thinking(text, out)
+
     def _thinking(self, reasoning: Any, out: list[Event]) -> None:
         if type(reasoning) is not str:
-            self._hand_out("reasoning", reasoning, out)
+            self._parts("reasoning", reasoning, out)
             return
         if self._tags is not None:
             self._tags.reasoning_came()
@@ -266,3 +302,31 @@ class AnswerReader:
     def _hand_out(self, name: str, value: Any, out: list[Event]) -> None:
         if self._include_unknown:
             out.append(Unknown(name, json.dumps(value, ensure_ascii=False)))
+
+
+_TEXT_TYPES = ("text", "output_text", "input_text")
+_THINKING_TYPES = ("thinking", "reasoning")
+
+
+def _text_of(part: Any) -> str | None:
+    """Return the text of a part; ``None`` if it is not a text part."""
+    if not isinstance(part, dict) or part.get("type", "text") not in _TEXT_TYPES:
+        return None
+    text = part.get("text")
+    # OpenAI's assistants API nests it: {"type": "text", "text": {"value": ...}}.
+    text = text.get("value") if isinstance(text, dict) else text
+    return text if isinstance(text, str) else None
+
+
+def _thinking_of(part: Any) -> str | None:
+    """Return the reasoning of a part, nested parts joined; ``None`` if it is not a thinking part."""
+    if not isinstance(part, dict) or part.get("type") not in _THINKING_TYPES:
+        return None
+    for name in (*_THINKING_TYPES, "text", "content"):
+        value = part.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            texts = [each if isinstance(each, str) else _text_of(each) for each in value]
+            return "".join(text for text in texts if text)
+    return None

@@ -10,7 +10,7 @@ import json
 from ...core.limits import Limits
 from ...core.sse import Frame
 from ...core.template import TemplateReader
-from ...errors import LimitExceeded, ProtocolError
+from ...errors import GLMError, LimitExceeded, ProtocolError
 from ...events import Event
 from .answer import AnswerReader
 from .refusals import Refusals, is_refusal
@@ -19,6 +19,8 @@ __all__ = ["PlatformDecoder"]
 
 _DONE = "[DONE]"
 _SHOWN = 500
+_WORDS = ("detail", "message", "msg", "error_msg", "errorMessage", "reason", "code")
+"""Fields in which servers explain a stream without an answer."""
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _NEVER_A_STREAM = b"{[<"
 _MAY_BE_A_STREAM = b":deir"
@@ -84,10 +86,31 @@ class PlatformDecoder:
     def _unparsed(self, data: str, out: list[Event]) -> None:
         text = data.strip()
         if text == _DONE:
+            if not self._answer.began:
+                raise self._unanswered()
             self._answer.finish(out)
             self.done = True
         elif text:  # an empty frame is a heartbeat
             raise _not_promised(data)
+
+    def _unanswered(self) -> GLMError:
+        """Return the error for an end mark without any answer, with the words of what came."""
+        chunk = self._answer.nothing()
+        if not chunk:
+            return ProtocolError(
+                "the service ended the stream ([DONE]) without any answer. Try again; check base_url and the model.",
+                frame=_DONE,
+                retryable=True,
+            )
+        raw = json.dumps(chunk, ensure_ascii=False)
+        if any(chunk.get(name) for name in _WORDS):
+            return self._refusals.of_json(chunk, raw)
+        return ProtocolError(
+            f"the service ended the stream ([DONE]) without any answer; it sent {raw[:_SHOWN]}. Try again; check "
+            "base_url and the model.",
+            frame=raw[:_SHOWN],
+            retryable=True,
+        )
 
     def end(self, out: list[Event]) -> None:
         """The body ended: decode a whole answer, or accept a stream that has told its finish reason.

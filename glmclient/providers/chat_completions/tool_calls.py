@@ -93,15 +93,7 @@ class ToolFragments:
             call = self._without_index(call_id, name)
         else:
             known = self._current.get(index)
-            # Some gateways number every call 0: another id with a name, after a whole call, is another call.
-            if (
-                known is not None
-                and call_id
-                and name
-                and known.id
-                and call_id != known.id
-                and known.whole
-            ):
+            if known is not None and _is_other_call(known, call_id, name):
                 known = self._by_id.get(call_id)
             call = known if known is not None else self._begin(index)
             self._current[index] = call
@@ -112,7 +104,13 @@ class ToolFragments:
         if call_id in self._by_id:
             return self._by_id[call_id]
         last = self._last
-        if last is None or (call_id and last.id) or (name and last.name and last.whole):
+        other_name = bool(name and last is not None and last.name and name != last.name)
+        if (
+            last is None
+            or (call_id and last.id)
+            or other_name
+            or (name and last.name and last.whole)
+        ):
             return self._begin(self._free)
         return last
 
@@ -122,6 +120,18 @@ class ToolFragments:
         self._indexes.add(index)
         self._free = max(self._free, index + 1)
         return _Call(index)
+
+
+def _is_other_call(known: _Call, call_id: str, name: str) -> bool:
+    """Tell whether a fragment with the index of ``known`` begins another call.
+
+    Some gateways number every call 0. Another id with another name is always another call, also when the first one
+    has no arguments. Another id with the same name is one only after a whole call, because some relays make up a new
+    id for each fragment.
+    """
+    if not (call_id and name and known.id) or call_id == known.id:
+        return False
+    return bool(known.name and name != known.name) or known.whole
 
 
 def _text(value: Any) -> str:

@@ -216,3 +216,29 @@ def test_any_bytes_give_events_or_an_error(
     again, same, ended = decoded(cut_at(raw, cuts), include_unknown=unknown, think_tags=tags)
     assert (again, ended) == (events, done)
     assert type(same) is type(error) and str(same) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "words"),
+    [
+        (b"data: [DONE]\n\n", ProtocolError, "without any answer"),
+        (b'data: {"detail":"no such pool"}\n\ndata: [DONE]\n\n', APIStatusError, "no such pool"),
+        (b'data: {"msg":"busy"}\n\ndata: [DONE]\n\n', APIStatusError, "busy"),
+        (b'data: {"id":"1","choices":[]}\n\ndata: [DONE]\n\n', ProtocolError, "without any answer"),
+        (b'data: {"usage":{"total_tokens":1}}\n\ndata: [DONE]\n\n', ProtocolError, "total_tokens"),
+        (b": hello\n\ndata:\n\ndata: [DONE]\n\n", ProtocolError, "without any answer"),
+    ],
+)
+def test_an_end_mark_without_any_answer_is_no_success(
+    raw: bytes, kind: type[GLMError], words: str
+) -> None:
+    for chunks in every_cut(raw):
+        events, error, done = decoded(chunks)
+        assert (events, done) == ([], False)
+        assert isinstance(error, kind)
+        assert words in str(error)
+
+
+def test_an_empty_choice_is_an_answer_without_words() -> None:
+    raw = b'data: {"choices":[{"delta":{}}]}\n\ndata: [DONE]\n\n'
+    assert decoded([raw]) == ([Finish("other")], None, True)

@@ -188,8 +188,30 @@ def test_indexes_follow_the_service() -> None:
 
 def test_arguments_too_deep_for_json_are_only_text() -> None:
     deep = "{" + '"a":{' * 100_000 + "}"
-    calls, _ = assembled([fragment(0, "a", "f", deep), fragment(0, "b", "g", "{}")])
+    calls, _ = assembled([fragment(0, "a", "f", deep), fragment(0, "b", "f", "{}")])
     assert calls == (ToolCall("a", "f", deep + "{}"),)
+
+
+def test_another_id_with_another_name_is_another_call_whatever_its_number() -> None:
+    for index in (0, None):
+        calls, _ = assembled(
+            [
+                fragment(index, "t1", "now", ""),
+                fragment(index, "t2", "get", '{"u":'),
+                fragment(index, "", "", '"c"}'),
+                fragment(index, "t3", "put", None),
+            ]
+        )
+        assert calls == (
+            ToolCall("t1", "now", ""),
+            ToolCall("t2", "get", '{"u":"c"}'),
+            ToolCall("t3", "put", ""),
+        )
+
+
+def test_another_name_without_an_index_is_another_call() -> None:
+    calls, _ = assembled([fragment(None, "", "now", ""), fragment(None, "", "get", "{}")])
+    assert calls == (ToolCall("", "now", ""), ToolCall("", "get", "{}"))
 
 
 pieces = st.fixed_dictionaries(

@@ -529,7 +529,51 @@ SERVERS = [
                 "choices": [{"index": 1, "delta": {"content": "another answer"}}],
             },
         ),
-        [TextDelta("a"), Finish("other")],
+        [TextDelta("a"), TextDelta("parts"), Finish("other")],
+    ),
+    Row(
+        "text and thinking in parts",
+        frames(
+            chunk({"content": [{"type": "text", "text": "Hi"}]}),
+            chunk(
+                {
+                    "content": [
+                        {
+                            "type": "thinking",
+                            "thinking": [{"type": "text", "text": "h"}, {"text": "m"}, {"x": 1}],
+                        },
+                        {"type": "output_text", "text": " you"},
+                        {"type": "text", "text": ""},
+                        {"type": "text", "text": {"value": "!"}},
+                    ]
+                }
+            ),
+            chunk({"content": {"type": "text", "text": " One"}}),
+            chunk(
+                {
+                    "content": [
+                        {"type": "thinking", "thinking": ""},
+                        {"type": "reasoning", "text": "so"},
+                    ]
+                }
+            ),
+            chunk(
+                {"reasoning_content": [{"type": "text", "text": "r"}, {"type": "text", "text": ""}]}
+            ),
+            chunk({"content": [{"type": "thinking", "data": 1}]}, "stop"),
+        ),
+        [
+            TextDelta("Hi"),
+            ReasoningDelta("hm"),
+            TextDelta(" you"),
+            TextDelta("!"),
+            TextDelta(" One"),
+            ReasoningDelta("so"),
+            ReasoningDelta("r"),
+            Unknown("content", '{"type": "thinking", "data": 1}'),
+            end(),
+        ],
+        {"include_unknown": True},
     ),
     Row(
         "what no event describes, on request",
@@ -566,7 +610,7 @@ SERVERS = [
             Unknown("choice", '{"index": 1, "delta": {"content": "x"}}'),
             Unknown("content_filter", '[{"level": 0}]'),
             Unknown("reasoning", "1"),
-            Unknown("content", '["p"]'),
+            TextDelta("p"),
             Unknown("audio", '{"id": "é"}'),
             Unknown("tool_calls", '{"type": "mcp"}'),
             Unknown("matched_stop", "0"),
