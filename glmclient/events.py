@@ -196,9 +196,9 @@ class Finish:
         conversation_id: the service's id of the conversation, to go on with.
         request_id: the id by which the service's support finds this request.
         message: the service's words when it withheld or withdrew the answer.
-        empty: the answer ended with neither text nor tool calls. It may have reasoning, images or code.
         continuation: opaque; what ``continue_from=`` gives back to the service to go on. Not compared
             and not shown, because it may hold the conversation.
+        empty: the answer ended with neither text nor tool calls. It may have reasoning, images or code.
     """
 
     reason: FinishReason
@@ -209,8 +209,8 @@ class Finish:
     conversation_id: str | None = None
     request_id: str | None = None
     message: str | None = None
-    empty: bool = field(default=False, kw_only=True)
     continuation: str | None = field(default=None, compare=False, repr=False)
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
