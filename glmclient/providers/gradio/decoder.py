@@ -31,6 +31,7 @@ class SessionDecoder:
         answer: the position of the chatbot among the outputs.
         diffs: updates after the first are edits; otherwise each is the whole value.
         sent: the conversation that was sent.
+        prompt: the question.
         continuation: makes of the final conversation what continues it.
         include_status: put out `QueueStatus` and `Notice`.
         include_unknown: put out `Unknown` for messages that no event describes.
@@ -44,6 +45,7 @@ class SessionDecoder:
         answer: int,
         diffs: bool,
         sent: list[Any],
+        prompt: str = "",
         continuation: Callable[[Any], str],
         include_status: bool = False,
         include_unknown: bool = False,
@@ -59,7 +61,7 @@ class SessionDecoder:
         self._event_id = event_id
         self._position = answer
         self._diffs = diffs
-        self._chatbot = Chatbot(sent)
+        self._chatbot = Chatbot(sent, prompt)
         self._continuation = continuation
         self._include_status = include_status
         self._include_unknown = include_unknown

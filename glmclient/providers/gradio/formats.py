@@ -124,9 +124,12 @@ class Chatbot:
 
     Args:
         sent: the conversation that was sent; while the value says no more than it, there is no answer yet.
+        prompt: the question. An app without memory may answer with the same conversation again; if its last user
+            item is the question, what follows is the answer.
     """
 
-    def __init__(self, sent: list[Any]) -> None:
+    def __init__(self, sent: list[Any], prompt: str = "") -> None:
+        self._prompt = prompt.strip()
         self._value: Any = None
         self._sent = _words(sent) if sent else None
         self._sent_items = len(sent)
@@ -198,4 +201,15 @@ class Chatbot:
             self._sent is not None
             and len(self._value) == self._sent_items
             and _words(self._value) == self._sent
+            and last_question(self._value) not in (None, self._prompt)
         )
+
+
+def last_question(value: list[Any]) -> str | None:
+    """Return the text of the last user item without the white space around it; ``None`` if there is none."""
+    for item in reversed(value):
+        if isinstance(item, list) and len(item) == 2 and item[0] is not None:
+            return _text(item[0])[1].strip()
+        if isinstance(item, dict) and item.get("role") == "user":
+            return _text(item.get("content"))[1].strip()
+    return None

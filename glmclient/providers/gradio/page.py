@@ -52,6 +52,7 @@ class ChatFunction:
 class _Component:
     type: str
     props: Mapping[str, Any]
+    id: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,9 @@ def _prefix(prefix: Any) -> str:
 def _component(described: Mapping[str, Any]) -> _Component:
     props = described.get("props")
     return _Component(
-        _word(described.get("type")) or "unknown", props if isinstance(props, dict) else {}
+        _word(described.get("type")) or "unknown",
+        props if isinstance(props, dict) else {},
+        described.get("id"),
     )
 
 
@@ -221,16 +224,50 @@ def _chat_function(dependency: _Dependency, trigger_id: int | None, version: str
             "function by Gradio(function=...) or fn_index=, or use another service.",
             frame=dependency.signature(),
         )
+    prompt, system = _prompt_and_system(inputs, texts, dependency.trigger)
     return ChatFunction(
         dependency.index,
         trigger_id if trigger_id is not None else dependency.trigger,
         tuple(component.props.get("value") for component in inputs),
-        prompt=texts[0],
+        prompt=prompt,
         history=chatbots[0],
-        system=texts[1],
+        system=system,
         answer=answers[0],
         format=_format(inputs[chatbots[0]], version),
     )
+
+
+_SYSTEM = re.compile(r"system|instruction|系统", re.IGNORECASE)
+"""How pages label the box of the system message."""
+
+
+def _prompt_and_system(
+    inputs: Sequence[_Component], texts: Sequence[int], trigger: int | None
+) -> tuple[int, int]:
+    """Return the positions of the question and of the system message among two text boxes.
+
+    The labels decide first, then the box that starts the function: a user starts it from the question. Without
+    either, the first box is the question.
+
+    Raises:
+        ProtocolError: both boxes are labelled as system messages.
+    """
+    labelled = [place for place in texts if _SYSTEM.search(_label(inputs[place]))]
+    if len(labelled) > 1:
+        raise ProtocolError(
+            "the page's chat function has two text boxes that are both labelled as system message: "
+            f"{_label(inputs[texts[0]])!r} and {_label(inputs[texts[1]])!r}. Use another service."
+        )
+    starting = [place for place in texts if trigger is not None and inputs[place].id == trigger]
+    if labelled:
+        system = labelled[0]
+        return next(place for place in texts if place != system), system
+    prompt = starting[0] if starting else texts[0]
+    return prompt, next(place for place in texts if place != prompt)
+
+
+def _label(component: _Component) -> str:
+    return f"{_word(component.props.get('label'))} {_word(component.props.get('elem_id'))}".strip()
 
 
 def _positions(components: Sequence[_Component], wanted: Any) -> list[int]:

@@ -252,6 +252,7 @@ class Gradio(Provider):
             answer=call.function.answer,
             diffs=call.page.diffs,
             sent=call.history,
+            prompt=call.question.prompt,
             continuation=lambda value: call.question.continuation(value, self._service),
             include_status=bool(chat.options.get("include_status")),
             include_unknown=bool(chat.options.get("include_unknown")),

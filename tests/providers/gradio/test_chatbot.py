@@ -87,10 +87,10 @@ def test_pairs_stand_beside_nothing_where_one_side_is_silent() -> None:
 # -- what changes --------------------------------------------------------------------------------------------
 
 
-def told(*changes: Any, sent: list[Any] | None = None) -> list[Event]:
+def told(*changes: Any, sent: list[Any] | None = None, prompt: str = "") -> list[Event]:
     """Return the events of a whole value and then of lists of edits."""
     out: list[Event] = []
-    chatbot = Chatbot(sent or [])
+    chatbot = Chatbot(sent or [], prompt)
     for number, change in enumerate(changes):
         if number == 0 or isinstance(change, tuple):
             chatbot.become(list(change), out)
@@ -163,6 +163,7 @@ def test_while_the_value_says_no_more_than_was_sent_there_is_no_answer() -> None
     shown = [["q", "a"], [{"text": "x", "files": [], "id": 3}, "new"]]
     assert told([["q", "a"]], sent=[["q", " a"]]) == []
     assert told(shown, sent=sent) == [TextDelta("new")]
+    assert told([["q", "a"]], sent=[["q", "a"]], prompt="another") == []
     assert told([["q", "b"]], sent=[["q", "a"]]) == [TextDelta("b")], "one answer rewritten is one"
 
 
@@ -214,3 +215,25 @@ def test_a_long_answer_costs_the_same_for_each_piece() -> None:
         chatbot.change([["append", [0, 1], f"{number} "]], out)
     assert Watched.reads == before and len(out) == 20_001
     assert chatbot.value[0][1] == text_of(out)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [["q", "a"]],
+        [[{"text": "q", "files": []}, "a"]],
+        [message("user", "q"), message("assistant", "a")],
+        [message("user", [part(" q ")]), message("assistant", [part("a")])],
+        [["p", "b"], ["q", "a"]],
+        [[None, "a"]],
+        [message("assistant", "a")],
+    ],
+)
+def test_the_same_answer_again_of_an_app_without_memory(value: list[Any]) -> None:
+    """The value equals the history that was sent, and its last user item is the question, or it has none."""
+    assert told(value, sent=value, prompt="q") == [TextDelta("a")]
+
+
+def test_the_history_before_the_answer_is_not_the_answer() -> None:
+    history = [["p", "a"]]
+    assert told(history, [["add", [1], ["q", "b"]]], sent=history, prompt="q") == [TextDelta("b")]

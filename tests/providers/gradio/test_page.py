@@ -157,3 +157,46 @@ def test_any_function_is_read_or_refused(changed: dict[str, Any]) -> None:
     with contextlib.suppress(NotFoundError, ProtocolError):  # any other error fails the test
         function = of_dependency(**changed)
         assert function.values[function.system] == "You are Qwen."
+
+
+# -- which text box is the question ----------------------------------------------------------------
+
+
+def boxes(first: dict[str, Any], second: dict[str, Any], trigger: int | None) -> tuple[int, int]:
+    """Return the positions of the question and of the system message among (box, chatbot, box, radio)."""
+    function = chat_of(
+        components=[
+            component(11, "textbox", **first),
+            component(12, "textbox", **second),
+            *config()["components"],
+        ],
+        dependencies=[
+            {
+                "id": 3,
+                "api_name": "model_chat",
+                "inputs": [11, 6, 12, 2],
+                "outputs": [6],
+                "targets": [[trigger, "submit"]],
+            }
+        ],
+    )
+    return function.prompt, function.system
+
+
+@pytest.mark.parametrize("label", ["System prompt", "SYSTEM", "Instructions", "系统提示"])
+@pytest.mark.parametrize("trigger", [None, 11, 12])
+def test_a_label_tells_the_system_box(label: str, trigger: int | None) -> None:
+    assert boxes({"label": label}, {"label": "Message"}, trigger) == (2, 0)
+    assert boxes({"label": "Message"}, {"label": label}, trigger) == (0, 2)
+    assert boxes({"elem_id": label}, {}, trigger) == (2, 0)
+
+
+def test_without_a_label_the_box_that_starts_the_function_is_the_question() -> None:
+    assert boxes({"label": "A"}, {"label": "B"}, 12) == (2, 0)
+    assert boxes({"label": "A"}, {"label": "B"}, 11) == (0, 2)
+    assert boxes({"label": "A"}, {"label": "B"}, 99) == (0, 2)
+
+
+def test_two_boxes_for_the_system_message_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="both labelled"):
+        boxes({"label": "System"}, {"label": "Instruction"}, 11)
