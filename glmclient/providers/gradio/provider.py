@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ...core.exchange import Exchange, Flow, Release
 from ...core.http import Head, Request, checked_key, load_object, merged_headers
@@ -278,11 +278,16 @@ class Gradio(Provider):
         if cookies:
             own["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         if self._token is not None:
+            # Hugging Face takes the token under its own name too, which leaves an app's own Authorization free (§2).
             taken = any(name.lower() == "authorization" for name in self.headers)
-            # An app may want an Authorization of its own; Hugging Face takes the token by either name (§2).
-            name = "X-HF-Authorization" if taken else "Authorization"
+            name = "X-HF-Authorization" if taken or _is_hugging_face(self.url) else "Authorization"
             own[name] = f"Bearer {self._token.reveal()}"
         return Request(method, f"{self.url}{path}", merged_headers(own, self.headers), body)
+
+
+def _is_hugging_face(url: str) -> bool:
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    return host == "huggingface.co" or host.endswith(".hf.space")
 
 
 def _checked_index(value: Any, what: str) -> int | None:

@@ -117,6 +117,24 @@ def test_the_root_of_the_page_is_never_followed_and_gets_no_token() -> None:
             assert request.headers["Authorization"] == "Bearer hf_secret"
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://qwen-qwen2-5.hf.space", "X-HF-Authorization"),
+        ("https://Someone-App.HF.Space.", "X-HF-Authorization"),
+        ("https://huggingface.co/x", "X-HF-Authorization"),
+        ("https://hf.space.example.org", "Authorization"),
+        ("https://nothf.space", "Authorization"),
+        ("http://127.0.0.1:7860", "Authorization"),
+    ],
+)
+def test_hugging_face_gets_its_token_under_its_own_name(url: str, name: str) -> None:
+    played = play(gradio(api_key="hf_secret", base_url=url), [PAGE, JOINED, answer("a")])
+    for request in played.requests:
+        named = {key for key, value in request.headers.items() if "hf_secret" in value}
+        assert named == {name}
+
+
 def test_without_a_token_nothing_is_authorized() -> None:
     for key in (None, ""):
         played = play(gradio(api_key=key), [PAGE, JOINED, answer("a")])
