@@ -28,7 +28,7 @@ ROUNDS, QUICK_ROUNDS = 7, 3
 OUT = Path("build/benchmarks")
 PACKAGES = (
     *("glmclient", "requests", "urllib3", "httpx", "httpcore", "h11", "anyio", "aiohttp"),
-    *("httpx-aiohttp", "openai", "zai-sdk", "g4f"),
+    *("openai", "zai-sdk", "g4f"),
 )
 
 

@@ -276,7 +276,7 @@ def _checked_backend(name: str) -> str:
     if name == "aiohttp":
         import importlib.util
 
-        if importlib.util.find_spec("httpx_aiohttp") is None:
+        if importlib.util.find_spec("aiohttp") is None:
             raise ConfigurationError(
                 "http_backend='aiohttp' needs one more package: pip install 'glmclient[aiohttp]'."
             )

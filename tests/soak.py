@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import trio
@@ -121,17 +122,17 @@ def sync_cancels(url: str, count: int) -> None:
         thread.join()
 
 
-async def async_breaks(url: str, count: int) -> None:
-    async with AsyncClient(base_url=url, timeout=60) as client:
+async def async_breaks(url: str, count: int, backend: Any = "httpx") -> None:
+    async with AsyncClient(base_url=url, timeout=60, http_backend=backend) as client:
         for _ in range(count):
             async for _ in client.stream("Hello"):
                 break
             await anyio.lowlevel.checkpoint()
 
 
-async def async_cancels(url: str, count: int) -> None:
+async def async_cancels(url: str, count: int, backend: Any = "httpx") -> None:
     """Every other stream is cancelled by itself, and every other by the scope around its reader."""
-    async with AsyncClient(base_url=url, timeout=60) as client:
+    async with AsyncClient(base_url=url, timeout=60, http_backend=backend) as client:
         for number in range(count):
             stream = client.stream("Hello")
             await anext(stream)
@@ -144,6 +145,31 @@ async def async_cancels(url: str, count: int) -> None:
                     group.cancel_scope.cancel()
 
 
+async def async_drops(url: str, count: int, backend: Any = "httpx") -> None:
+    """Each stream is begun and forgotten, by no loop over it: the garbage collector finds it."""
+    async with AsyncClient(base_url=url, timeout=60, http_backend=backend) as client:
+        for _ in range(count):
+            stream = client.stream("Hello")
+            await anext(stream)
+            del stream
+            await anyio.lowlevel.checkpoint()
+
+
+async def async_limits(url: str, count: int, backend: Any = "httpx") -> None:
+    """Every stream runs into its total limit."""
+    async with AsyncClient(base_url=url, http_backend=backend) as client:
+        for _ in range(count):
+            with contextlib.suppress(GLMError):
+                await client.chat("Hello", timeout=0.005, retry=None)
+
+
+async def async_unread(url: str, count: int, backend: Any = "httpx") -> None:
+    """Streams are made and never read."""
+    async with AsyncClient(base_url=url, timeout=60, http_backend=backend) as client:
+        for _ in range(count):
+            client.stream("Hello")
+
+
 async def _read(stream: object) -> None:
     with contextlib.suppress(GLMError):
         await anext(stream)  # type: ignore[call-overload]
@@ -151,20 +177,35 @@ async def _read(stream: object) -> None:
 
 
 def on(
-    run: Callable[..., None], body: Callable[[str, int], Awaitable[None]]
+    run: Callable[..., None], body: Callable[[str, int, str], Awaitable[None]], backend: str
 ) -> Callable[[str, int], None]:
     if run is trio.run:
-        return lambda url, count: trio.run(body, url, count)
-    return lambda url, count: asyncio.run(body(url, count))  # type: ignore[arg-type]
+        return lambda url, count: trio.run(body, url, count, backend)
+    return lambda url, count: asyncio.run(body(url, count, backend))  # type: ignore[arg-type]
+
+
+BODIES: dict[str, Callable[..., Awaitable[None]]] = {
+    "breaks": async_breaks,
+    "cancels": async_cancels,
+    "drops": async_drops,
+    "limits": async_limits,
+    "unread": async_unread,
+}
+BACKENDS: dict[str, tuple[Callable[..., None], str]] = {
+    "asyncio": (asyncio.run, "httpx"),
+    "trio": (trio.run, "httpx"),
+    "aiohttp": (asyncio.run, "aiohttp"),
+}
 
 
 CASES: dict[str, Callable[[str, int], None]] = {
     "sync breaks": sync_breaks,
     "sync cancels": sync_cancels,
-    "asyncio breaks": on(asyncio.run, async_breaks),
-    "asyncio cancels": on(asyncio.run, async_cancels),
-    "trio breaks": on(trio.run, async_breaks),
-    "trio cancels": on(trio.run, async_cancels),
+    **{
+        f"{name} {doing}": on(run, body, backend)
+        for name, (run, backend) in BACKENDS.items()
+        for doing, body in BODIES.items()
+    },
 }
 
 

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "glmclient"
 
 PURE = ("core", "providers")
 IO_LIBRARIES = {
-    *("aiohttp", "anyio", "httpcore", "httpx", "httpx_aiohttp", "requests", "socks", "trio"),
+    *("aiohttp", "anyio", "httpcore", "httpx", "requests", "socks", "trio"),
     "urllib3",
     *("asyncio", "http", "multiprocessing", "select", "selectors", "signal", "socket", "ssl"),
     *("subprocess", "threading", "urllib.request"),
@@ -38,7 +38,6 @@ DOORS = {
     },
     "h11": {"transports/httpx/joined_events.py"},
     "aiohttp": {"transports/aiohttp.py"},
-    "httpx_aiohttp": {"transports/aiohttp.py"},
 }
 # What `import glmclient` must leave alone.
 LAZY = {

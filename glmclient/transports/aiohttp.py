@@ -1,37 +1,42 @@
-"""The connections of `HttpxTransport` made by aiohttp, by way of httpx-aiohttp: asyncio alone, and cheaper an event.
+"""The connections of `HttpxTransport` made by aiohttp: for asyncio only, and cheaper per event than httpcore.
 
-httpx-aiohttp gives some of aiohttp's exceptions a wrong name (a connection that breaks becomes a connect timeout) and
-lets others pass as they are. Here each is called what httpx itself would have called it.
+Each connection is an ``aiohttp.ClientSession`` of one connection. It is an httpx transport, so that one channel serves
+both libraries, and it raises what httpx itself would have raised.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import functools
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from httpx_aiohttp import AiohttpTransport
 
 from ..errors import ConfigurationError
 from .base import Route
 from .httpx.pool import Key
-from .httpx.transport import KEEPALIVE_SECONDS, HttpxTransport
+from .httpx.transport import HttpxTransport
+from .tcp import KEEPALIVE_OPTIONS, KEEPALIVE_SECONDS
 from .tls import plain_context, tls_context
 
 __all__ = ["aiohttp_transport"]
 
 HEAD_BYTES = 100 * 1024
-"""What one line of a head may have here, as in h11; the exchange has bounds of its own."""
+"""Maximum length of one line of a head, as in h11; the exchange has its own limits."""
 
 _NOT_SENT = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""Headers that aiohttp would add; what is sent is the provider's decision."""
+"""Headers that aiohttp would add; the provider decides which headers are sent."""
 
-_RAISED = (httpx.HTTPError, aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError)
+_RAISED = (aiohttp.ClientError, HttpProcessingError, OSError, asyncio.TimeoutError)
+
+_HEAD_END = b"\r\n\r\n"
 
 
 def aiohttp_transport(route: Route) -> HttpxTransport:
@@ -40,112 +45,161 @@ def aiohttp_transport(route: Route) -> HttpxTransport:
     Args:
         route: proxies, TLS and the clock.
     """
-    return HttpxTransport(route, lambda key: _Line(route, key))
+    return HttpxTransport(route, lambda key: _Connection(route, key))
 
 
-class _Line(AiohttpTransport):
+class _Connection(httpx.AsyncBaseTransport):
     """One connection.
 
     Args:
         route: what to verify.
-        key: where it leads.
+        key: the origin and the proxy.
 
     Raises:
-        ConfigurationError: aiohttp cannot do that: trio, or a SOCKS proxy.
+        ConfigurationError: aiohttp does not support that: trio, or a SOCKS proxy.
     """
 
     def __init__(self, route: Route, key: Key) -> None:
         address, proxy = key
         _check(proxy)
         secure = address.startswith("https:") or (proxy or "").startswith("https:")
-        self._context = tls_context(route.verify) if secure else plain_context()
-        self._answer: aiohttp.ClientResponse | None = None
-        self._watched: Any = None
-        self._body: _Body | None = None
-        super().__init__(
-            verify=self._context,
-            trust_env=False,
-            proxy=None if proxy is None else _proxy(proxy),
-            client=self._session,
+        self._proxy = None if proxy is None else _proxy(proxy)
+        factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
+        connector = aiohttp.TCPConnector(
+            limit=1,
+            ssl=tls_context(route.verify) if secure else plain_context(),
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            socket_factory=_socket,
         )
-
-    def _session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_end.append(self._note)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=1, ssl=self._context, keepalive_timeout=KEEPALIVE_SECONDS
-            ),
+        # aiohttp documents no other way to choose the protocol. If it renamed the attribute, the test of bytes that
+        # follow a body of known length would fail.
+        connector._factory = factory  # type: ignore[assignment]
+        self._session = aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_NOT_SENT,
             max_line_size=HEAD_BYTES,
             max_field_size=HEAD_BYTES,
-            trace_configs=[trace],
         )
-
-    async def _note(self, _: Any, __: Any, end: aiohttp.TraceRequestEndParams) -> None:
-        self._answer = end.response
+        self._watched: Any = None
+        self._body: _Body | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return its response, whose body is still to be read."""
+        proxy = self._proxy
         timeout = request.extensions["timeout"]
-        # What aiohttp calls `connect` bounds all of connecting: names, TLS and the words with a proxy, too.
-        request.extensions = {"timeout": {**timeout, "pool": timeout["connect"]}}
         try:
-            response = await super().handle_async_request(request)
+            answer = await self._session.request(
+                request.method,
+                str(request.url),
+                headers=request.headers,
+                data=request.content or None,
+                allow_redirects=False,
+                auto_decompress=False,
+                # aiohttp's `connect` limits name lookup, TLS and the exchange with a proxy together.
+                timeout=aiohttp.ClientTimeout(
+                    connect=timeout["connect"],
+                    sock_connect=timeout["connect"],
+                    sock_read=timeout["read"],
+                ),
+                proxy=None if proxy is None else str(proxy.url),
+                proxy_headers=None if proxy is None else proxy.headers,
+            )
         except _RAISED as error:
-            raise _renamed(error, self.proxy) from error
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        response.stream = self._body = _Body(answer)
+            raise _cleared(error, _renamed(error)) from None
+        extensions: dict[str, Any] = {}
         connection = answer.connection
         if connection is not None:
-            # asyncio's transports give their socket away as httpcore's streams do.
-            response.extensions["network_stream"] = connection.transport
+            # asyncio's transports return their socket from `get_extra_info`, as httpcore's streams do.
+            extensions["network_stream"] = connection.transport
             self._watch(connection.protocol)
-        return response
+        self._body = _Body(answer)
+        return httpx.Response(
+            answer.status,
+            headers=answer.raw_headers,
+            stream=self._body,
+            request=request,
+            extensions=extensions,
+        )
 
     def _watch(self, protocol: Any) -> None:
-        """Hear of the end of a connection: of one that ends over bad framing aiohttp does not tell the reader."""
+        """Learn when the connection ends: aiohttp does not report to the reader one that ends over bad framing."""
         if protocol is not self._watched and protocol.closed is not None:
             self._watched = protocol
             protocol.closed.add_done_callback(self._lost)
 
     def _lost(self, closed: asyncio.Future[None]) -> None:
         error = None if closed.cancelled() else closed.exception()
-        assert self._body is not None
-        self._body.lose(self._watched.exception() or error)
+        if self._body is not None:
+            self._body.lose(self._watched.exception() or error)
+
+    async def aclose(self) -> None:
+        """Close the connection and aiohttp's session."""
+        body, self._body = self._body, None
+        if body is not None:
+            await body.aclose()
+        await self._session.close()
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's protocol, which receives a head and the bytes behind it separately.
+
+    aiohttp discards a complete response if garbage follows it in the same packet: its parser raises before it returns
+    the response. Given the head alone first, it returns the response, and the garbage ends the connection only.
+    """
+
+    _expects_head = False
+
+    def set_response_params(self, **parameters: Any) -> None:
+        self._expects_head = True
+        super().set_response_params(**parameters)
+
+    def data_received(self, data: bytes) -> None:
+        end = data.find(_HEAD_END) + len(_HEAD_END) if self._expects_head else 0
+        if end >= len(_HEAD_END):
+            self._expects_head = False
+            super().data_received(data[:end])
+            data = data[end:]
+            if not data:
+                return
+        super().data_received(data)
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer, everything that is here at a time."""
+    """The body of an answer; each read returns everything that has arrived."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
         self._content = answer.content
+        self._closed = False
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._closed:
+            # Not read from aiohttp, which would raise one exception object of the whole module: its traceback would
+            # refer to our frames, and with them to this body, for as long as the process lives.
+            raise StopAsyncIteration
         try:
             data = await self._content.readany()
         except _RAISED as error:
             data = self._left()
             if not data:
-                raise _renamed(error) from error
-        except RuntimeError as error:  # so aiohttp says that the connection was closed, by us
-            raise httpx.ReadError(str(error)) from error
+                raise _cleared(error, _renamed(error)) from None
+        except RuntimeError as error:  # aiohttp raises it if another task closed the connection
+            raise httpx.ReadError(str(error)) from None
         if not data:
             raise StopAsyncIteration
         return data
 
     def lose(self, error: BaseException | None) -> None:
-        """Note that nothing more can come; ``error`` says why."""
+        """Note that no more bytes can come; ``error`` is the reason."""
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(error or aiohttp.ServerDisconnectedError())
 
     def _left(self) -> bytes:
-        """Return what came before the failure: aiohttp would tell the failure first and drop it."""
+        """Return what came before the failure: aiohttp would raise the failure first and discard it."""
         content: Any = self._content
         failure = content.exception()
         content.set_exception(None)
@@ -156,7 +210,22 @@ class _Body(httpx.AsyncByteStream):
         return left
 
     async def aclose(self) -> None:
+        """Close the connection at once, unless the body has been read to its end."""
+        self._closed = True
+        connection = self._answer.connection
+        if connection is not None and connection.transport is not None:
+            # Over TLS, asyncio's `close` would wait for the other end to take leave, up to 30 s.
+            connection.transport.abort()
         self._answer.close()
+
+
+def _socket(address: Any) -> socket.socket:
+    """Return a socket that probes an idle connection."""
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    for option in KEEPALIVE_OPTIONS:
+        sock.setsockopt(*option)
+    return sock
 
 
 def _check(proxy: str | None) -> None:
@@ -177,24 +246,31 @@ def _proxy(url: str) -> httpx.Proxy:
     proxy = httpx.Proxy(url)
     user, proxy.auth = proxy.raw_auth, None
     if user is not None:
-        # aiohttp takes a proxy's password in Latin-1 alone; what it finds here it moves to Proxy-Authorization.
+        # aiohttp encodes a proxy's password as Latin-1; it moves this header to Proxy-Authorization as it is.
         proxy.headers["Authorization"] = f"Basic {base64.b64encode(b':'.join(user)).decode()}"
     return proxy
 
 
-def _renamed(error: BaseException, proxy: httpx.Proxy | None = None) -> httpx.TransportError:
-    """Return what httpx would have raised for aiohttp's exception that is behind ``error``."""
-    chain = list(_chain(error))
-    found = next((each for each in chain if not isinstance(each, httpx.HTTPError)), error)
-    said = str(found) or type(found).__name__
-    if isinstance(found, aiohttp.ClientHttpProxyError):
-        return httpx.ProxyError(f"{found.status} {found.message}")
-    if any(isinstance(each, LineTooLong) for each in chain) or "Too many headers" in said:
-        return httpx.RemoteProtocolError(f"the head is longer than the buffer: {said}")
+def _cleared(error: BaseException, renamed: httpx.TransportError) -> httpx.TransportError:
+    """Return ``renamed``, after removing the frames from ``error``: some of aiohttp's exceptions live for ever."""
+    error.__traceback__ = error.__context__ = None
+    return renamed
+
+
+def _renamed(error: BaseException) -> httpx.TransportError:
+    """Return what httpx would have raised for aiohttp's exception ``error``."""
+    message = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return httpx.ProxyError(f"{error.status} {error.message}")
+    if (
+        any(isinstance(each, LineTooLong) for each in _chain(error))
+        or "Too many headers" in message
+    ):
+        return httpx.RemoteProtocolError(f"the head is longer than the buffer: {message}")
     for types, renamed in _NAMES:
-        if isinstance(found, types):
-            return renamed(said)
-    return httpx.ReadError(said)
+        if isinstance(error, types):
+            return renamed(message)
+    return httpx.ReadError(message)
 
 
 _NAMES: tuple[tuple[Any, type[httpx.TransportError]], ...] = (
@@ -204,7 +280,7 @@ _NAMES: tuple[tuple[Any, type[httpx.TransportError]], ...] = (
     ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), httpx.UnsupportedProtocol),
     ((aiohttp.ClientResponseError, HttpProcessingError), httpx.RemoteProtocolError),
 )
-"""What is none of these broke: a reset, a disconnect, an end in the middle of the body."""
+"""Any other exception means that the connection broke: a reset, a disconnect, an end in the middle of the body."""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -134,6 +134,11 @@ class HttpxChannel:
         chunks = self._chunks
         if self._exhausted or chunks is None:
             return b""
+        if step.deadline is not None and self.route.clock() >= step.deadline:
+            # aiohttp returns buffered bytes without giving the event loop a turn, so no cancel scope would expire
+            # while a server keeps sending.
+            await self.aclose()
+            raise self._late()
         try:
             if step.deadline is None and self._sock is not None:
                 # httpcore's own limit is the idle time, and a shut down socket wakes a reader: no cancel scope, which
@@ -228,10 +233,10 @@ class HttpxChannel:
                 self._scope = None
         self._check()
         passed = deadline is not None and self.route.clock() >= deadline - TICK_SECONDS
-        raise TransportFailure(
-            "connect_timeout" if self._connecting and not passed else "timeout",
-            f"the deadline passed ({origin(self._url())})",
-        )
+        raise self._late("connect_timeout" if self._connecting and not passed else "timeout")
+
+    def _late(self, kind: str = "timeout") -> TransportFailure:
+        return TransportFailure(kind, f"the deadline passed ({origin(self._url())})")
 
     def _at(self, deadline: float | None) -> float:
         """Return a point in time of the exchange's clock on the clock of the event loop."""

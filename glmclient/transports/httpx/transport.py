@@ -9,13 +9,12 @@ from collections.abc import Callable
 import httpx
 
 from ..base import Route
+from ..tcp import KEEPALIVE_OPTIONS, KEEPALIVE_SECONDS
 from ..tls import plain_context, tls_context
 from .channel import GONE, HttpxChannel
 from .pool import Key, Lines
 
 __all__ = ["KEEPALIVE_SECONDS", "HttpxTransport"]
-
-KEEPALIVE_SECONDS = 30.0
 
 
 async def _close(line: httpx.AsyncBaseTransport) -> None:
@@ -58,6 +57,7 @@ class HttpxTransport:
             verify=context,
             trust_env=False,
             limits=limits,
+            socket_options=KEEPALIVE_OPTIONS,
             proxy=None if proxy is None else _proxy(proxy, context),
         )
 
