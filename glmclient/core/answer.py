@@ -22,6 +22,8 @@ E = TypeVar("E")
 
 _SURE = 8
 """Characters that must come again before a repetition is taken for a snapshot, not for chance."""
+_SHARED = 4
+"""Characters in common from which a value that goes on in another way is taken for a rewritten snapshot."""
 
 
 class Mode:
@@ -42,10 +44,19 @@ class Mode:
             raise ConfigurationError(f"mode must be auto, snapshot or delta, not {value!r}.")
         self.value: ModeName = value
 
-    def decide(self, shown: str, value: str) -> None:
-        """Learn from ``value``, which came after ``shown`` (``docs/wire/chatglm.md`` §3)."""
+    def decide(self, shown: str, value: str, repeated: bool = False) -> None:
+        """Learn from ``value``, which came after ``shown`` (``docs/wire/chatglm.md`` §3).
+
+        Args:
+            shown: the text if the values are snapshots.
+            value: the next one.
+            repeated: values before it repeated the text already, so that snapshots are likely. Then a value that
+                shares a long beginning with the text, such as "Hello world" after "Hello wrold", is a rewrite.
+        """
         if not value.startswith(shown):
-            self.value = "delta"
+            shared = common_prefix(shown, value) if repeated else 0
+            rewritten = shared >= _SHARED and 2 * shared >= len(shown)
+            self.value = "snapshot" if rewritten else "delta"
         elif len(shown) >= _SURE:
             self.value = "snapshot"
 
@@ -82,7 +93,7 @@ class Track:
             self._increments = [value]
             return self._become(value)
         if mode.value == "auto":
-            mode.decide(self.text, value)
+            mode.decide(self.text, value, len(self._increments) > 1)
         if mode.value == "delta":
             return self._add(value)
         if mode.value == "auto":

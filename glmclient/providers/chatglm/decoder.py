@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...core.answer import Answer, Mode, ModeName
@@ -13,7 +13,7 @@ from ...core.limits import Limits
 from ...core.refusals import is_document
 from ...core.sse import Frame
 from ...core.template import TemplateReader
-from ...errors import GLMError, ProtocolError, ServerError
+from ...errors import GLMError, LimitExceeded, ProtocolError
 from ...events import (
     CodeDelta,
     CodeReplace,
@@ -30,14 +30,26 @@ from ...events import (
     ToolCallDelta,
     Unknown,
 )
+from .refusals import failed
+from .wire import (
+    FAILED,
+    FINISHED,
+    IMAGE_KINDS,
+    WITHDRAWN,
+    Json,
+    failure_of,
+    is_number,
+    objects,
+    search_results,
+    string,
+)
 
 __all__ = ["ChatGLMDecoder"]
 
 log: logging.Logger = logging.getLogger("glmclient.chatglm")
 
-Json = Mapping[str, Any]
-
 _SHOWN = 2000
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 class ChatGLMDecoder:
@@ -78,7 +90,16 @@ class ChatGLMDecoder:
         self._understood = 0
         self._beginning = bytearray()
         """What came before the first frame: if none comes, it may be a page or a refusal that calls itself a stream."""
-        self._room = limits.error_body
+        self._limits = limits
+        self._body: bytearray | None = None
+        """A body that begins as JSON does: it is not a stream, and read as one frame when it is whole."""
+        self._images: set[tuple[Any, str]] = set()
+        self._pending: dict[Any, tuple[str, Json, Json]] = {}
+        """Items of parts that are not finished, which are handed out when the answer ends all the same."""
+        self._error: Json | None = None
+        """The frame whose ``last_error`` told a reason before the end."""
+        self._withdrawn: str | None = None
+        """The words of a part that moderation took back; empty if it gave none."""
         self._conversation_id: str | None = None
         self._response_id: str | None = None
         self._model: str | None = None
@@ -91,7 +112,9 @@ class ChatGLMDecoder:
             LimitExceeded: a bound was passed.
         """
         if not (self._understood or self.skipped):
-            self._beginning += chunk[: self._room - len(self._beginning)]
+            if self._is_body(chunk):
+                return
+            self._beginning += chunk[: self._limits.error_body - len(self._beginning)]
         for frame in self._reader.feed(chunk):
             if self.done:
                 return
@@ -100,13 +123,35 @@ class ChatGLMDecoder:
             else:
                 self._frame(frame, out)  # type: ignore[arg-type]
 
+    def _is_body(self, chunk: bytes) -> bool:
+        """Hold a body that begins with a brace, which no line of a stream does; return whether it is one."""
+        if self._body is None:
+            if self._beginning.strip(_BLANK) or not chunk.lstrip(_BLANK).startswith(b"{"):
+                return False
+            self._body = bytearray()
+        self._body += chunk
+        if len(self._body) > self._limits.body:
+            raise LimitExceeded(
+                f"the body of the answer is longer than {self._limits.body} bytes ({len(self._body)} received). "
+                "Raise Limits.body.",
+                limit="body",
+                maximum=self._limits.body,
+                actual=len(self._body),
+            )
+        return True
+
     def end(self, out: list[Event]) -> None:
-        """Say that the body ended; without the finish mark that is for the exchange to judge.
+        """Say that the body ended; without the finish mark the exchange judges what that means.
 
         Raises:
+            APIStatusError: a frame told why there is no answer.
             ProtocolError: frames came, and none was JSON.
-            GLMError: no frame came, but a refusal, or what is no stream.
+            GLMError: no frame came, but a refusal, or something else than a stream.
         """
+        if self._body is not None:
+            self._whole(bytes(self._body), out)
+        if self._error is not None and not self.done:
+            raise failed(self._error)
         if not (self._understood or self.skipped):
             beginning = bytes(self._beginning)
             if not self._declared or is_document(beginning):
@@ -128,11 +173,15 @@ class ChatGLMDecoder:
 
     def _learn(self, data: Json) -> None:
         """Let the reader read the next frames by this one, if it was about a single growing item."""
-        parts = list(_objects(data.get("parts")))
-        content = list(_objects(parts[0].get("content"))) if len(parts) == 1 else []
-        if len(content) != 1 or parts[0].get("status") == "finish" or self._mode.value == "auto":
+        parts = list(objects(data.get("parts")))
+        content = list(objects(parts[0].get("content"))) if len(parts) == 1 else []
+        if (
+            len(content) != 1
+            or parts[0].get("status") in (FINISHED, WITHDRAWN)
+            or self._mode.value == "auto"
+        ):
             return
-        kind = _text(content[0].get("type"))
+        kind = string(content[0].get("type"))
         answer = {"text": self._text, "think": self._reasoning}.get(kind)
         if answer is None or not isinstance(content[0].get(kind), str):
             return
@@ -141,6 +190,16 @@ class ChatGLMDecoder:
             self._growing = answer, (_part_key(parts[0], 0), kind, 0)
 
     # -- one frame -----------------------------------------------------------------------------------------
+
+    def _whole(self, body: bytes, out: list[Event]) -> None:
+        """Read a body that is one JSON value: an answer without a stream around it, or a refusal."""
+        data = load_object(body) or {}
+        result = data.get("result")
+        if "parts" not in data and isinstance(result, Mapping) and "parts" in result:
+            data = dict(result)
+        if "parts" not in data or is_number(data.get("status")):
+            raise self._refusal(body)
+        self._object(data, out)
 
     def _frame(self, frame: Frame, out: list[Event]) -> None:
         data = load_object(frame.data)
@@ -152,32 +211,50 @@ class ChatGLMDecoder:
                 self.skipped + self._understood,
             )
             return
-        self._understood += 1
-        status = data.get("status")
-        if _is_number(status) or ("parts" not in data and _is_number(data.get("code"))):
-            # A frame's status is a string; a number is the status, or the code, of a refusal.
+        # A frame's status is a string; a number is the status, or the code, of a refusal.
+        if is_number(data.get("status")) or (
+            "parts" not in data and (is_number(data.get("code")) or "validation_error" in data)
+        ):
+            self._understood += 1
             raise self._refusal(frame.data.encode())
-        self._conversation_id = _text(data.get("conversation_id")) or self._conversation_id
-        self._response_id = _text(data.get("id")) or self._response_id
-        if status == "error":
-            raise _failed(data)
-        if status != "intervene":
-            self._parts(data, status == "finish", out)
-        if status == "finish":
-            self._finish("stop", status, out)
-        elif status == "intervene":
-            self._withdraw(data, out)
-        else:
+        self._object(data, out)
+        if not self.done:
             self._learn(data)
 
+    def _object(self, data: Json, out: list[Event]) -> None:
+        self._understood += 1
+        status = data.get("status")
+        self._conversation_id = string(data.get("conversation_id")) or self._conversation_id
+        self._response_id = string(data.get("id")) or self._response_id
+        if status == FAILED:
+            raise failed(data)
+        if any(failure_of(data)):
+            self._error = data
+        if status != WITHDRAWN:
+            self._parts(data, status == FINISHED, out)
+        if status == WITHDRAWN or (status == FINISHED and self._withdrawn is not None):
+            self._withdraw(data, out)
+        elif status == FINISHED:
+            if self._error is not None and not self._has_answered():
+                raise failed(self._error)
+            self._flush(out)
+            self._finish("stop", FINISHED, out)
+
+    def _has_answered(self) -> bool:
+        return bool(self._text.length or self._reasoning.length or self._once or self._images)
+
     def _parts(self, data: Json, ended: bool, out: list[Event]) -> None:
-        for position, part in enumerate(_objects(data.get("parts"))):
-            self._model = _text(part.get("model")) or self._model
+        for position, part in enumerate(objects(data.get("parts"))):
+            self._model = string(part.get("model")) or self._model
             part_key = _part_key(part, position)
-            final = ended or part.get("status") == "finish"
+            status = part.get("status")
+            if status == WITHDRAWN:
+                self._withdrawn = _words_of(part) or self._withdrawn or ""
+                continue
+            final = ended or status == FINISHED
             ordinals: dict[str, int] = {}
-            for item in _objects(part.get("content")):
-                kind = _text(item.get("type"))
+            for item in objects(part.get("content")):
+                kind = string(item.get("type"))
                 ordinal = ordinals[kind] = ordinals.get(kind, -1) + 1
                 self._item(kind, (part_key, kind, ordinal), item, part, final, out)
 
@@ -203,19 +280,36 @@ class ChatGLMDecoder:
             )
         elif kind == "code":
             self._grow(self._block(key), key, item.get("code"), final, out)
-        elif kind == "tool_calls":
-            self._tool_calls(key, item.get("tool_calls"), final, out)
-        elif not final:
-            return  # what follows is told piece by piece or with placeholders until its part is finished
+        else:
+            # A part that is not finished shows these items piece by piece, or with placeholders. Addresses of images
+            # are whole when they are there, and some answers name them in such parts only.
+            if kind in IMAGE_KINDS:
+                self._hand_out_images(key[0], item, out)
+            if final:
+                self._pending.pop(key, None)
+                self._hand_out(kind, key, item, part, out)
+            else:
+                self._pending[key] = kind, item, part
+
+    def _hand_out(
+        self, kind: str, key: tuple[Any, ...], item: Json, part: Json, out: list[Event]
+    ) -> None:
+        """Hand out an item that does not grow, unless it was handed out before as it is now."""
+        if kind == "tool_calls":
+            self._tool_calls(key, item.get("tool_calls"), out)
         elif kind == "execution_output":
             if self._is_news(key, item.get("content")) and isinstance(item.get("content"), str):
                 out.append(ExecutionOutput(item["content"]))
-        elif kind == "image":
-            self._images(key, item, out)
         elif kind in ("quote_result", "tool_result"):
             self._sources(kind, key, part, out)
-        elif self._include_unknown and self._is_news(key, item):
+        elif kind not in IMAGE_KINDS and self._include_unknown and self._is_news(key, item):
             out.append(Unknown(kind, json.dumps(item, ensure_ascii=False)))
+
+    def _flush(self, out: list[Event]) -> None:
+        """Hand out the items whose parts the end left open: the last frame lists only what it wants to repeat."""
+        pending, self._pending = self._pending, {}
+        for key, (kind, item, part) in pending.items():
+            self._hand_out(kind, key, item, part, out)
 
     def _grow(
         self, answer: Answer[Event], key: Any, value: Any, final: bool, out: list[Event]
@@ -239,37 +333,31 @@ class ChatGLMDecoder:
         self._once[key] = value
         return bool(value != known)
 
-    def _images(self, key: Any, item: Json, out: list[Event]) -> None:
-        for image in _objects(item.get("image")):
-            url = _text(image.get("image_url"))
-            if url.startswith(("https://", "http://")) and self._is_news((key, url), True):
+    def _hand_out_images(self, part_key: Any, item: Json, out: list[Event]) -> None:
+        for image in objects(item.get("image")):
+            url = string(image.get("image_url"))
+            if (part_key, url) not in self._images and _is_address(url):
+                self._images.add((part_key, url))
                 out.append(Image(url))
 
     def _sources(self, kind: str, key: Any, part: Json, out: list[Event]) -> None:
-        meta = part.get("meta_data")
-        found = meta if isinstance(meta, Mapping) else {}
-        if kind == "quote_result":
-            entries = found.get("metadata_list")
-        else:
-            extra = found.get("tool_result_extra")
-            entries = extra.get("search_results") if isinstance(extra, Mapping) else None
         results = tuple(
             SearchResult(
-                title=_text(entry.get("title")),
-                url=_text(entry.get("url")),
-                reference=_text(entry.get("match_key")),
+                title=string(entry.get("title")),
+                url=string(entry.get("url")),
+                reference=string(entry.get("match_key")),
             )
-            for entry in _objects(entries)
+            for entry in search_results(kind, part.get("meta_data"))
         )
         if results and self._is_news(key, results):
             out.append(SearchResults(results))
 
-    def _tool_calls(self, key: Any, value: Any, final: bool, out: list[Event]) -> None:
+    def _tool_calls(self, key: Any, value: Any, out: list[Event]) -> None:
         # Reported as an object, a list or a JSON string; each is handed out once, when its part is finished.
         if isinstance(value, str):
             value = load_json(value)
-        calls = _objects([value] if isinstance(value, Mapping) else value)
-        for place, call in enumerate(calls if final else ()):
+        calls = objects([value] if isinstance(value, Mapping) else value)
+        for place, call in enumerate(calls):
             if (key, place) in self._calls:
                 continue
             arguments = call.get("arguments")
@@ -277,7 +365,7 @@ class ChatGLMDecoder:
                 arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
             index = self._calls[key, place] = len(self._calls)
             out.append(
-                ToolCallDelta(index, _text(call.get("id")), _text(call.get("name")), arguments)
+                ToolCallDelta(index, string(call.get("id")), string(call.get("name")), arguments)
             )
 
     # -- the end -------------------------------------------------------------------------------------------
@@ -285,8 +373,9 @@ class ChatGLMDecoder:
     def _withdraw(self, data: Json, out: list[Event]) -> None:
         out.extend(e for e in (self._text.withdraw(), self._reasoning.withdraw()) if e is not None)
         error = data.get("last_error")
-        said = _text(error.get("intervene_text")) if isinstance(error, Mapping) else ""
-        self._finish("content_filter", "intervene", out, said or None)
+        words = string(error.get("intervene_text")) if isinstance(error, Mapping) else ""
+        words = words or self._withdrawn or next(map(_words_of, objects(data.get("parts"))), "")
+        self._finish("content_filter", WITHDRAWN, out, words or None)
 
     def _finish(self, reason: Any, raw: str, out: list[Event], message: str | None = None) -> None:
         self.done = True
@@ -303,11 +392,7 @@ class ChatGLMDecoder:
 
 
 def _part_key(part: Json, position: int) -> str | int:
-    return _text(part.get("logic_id")) or _text(part.get("id")) or position
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return string(part.get("logic_id")) or string(part.get("id")) or position
 
 
 def _refused(body: bytes) -> GLMError:
@@ -317,30 +402,11 @@ def _refused(body: bytes) -> GLMError:
     )
 
 
-def _failed(data: Json) -> ServerError:
-    error = data.get("last_error")
-    details = error if isinstance(error, Mapping) else {}
-    said = next(
-        (w for w in map(_text, (details.get("message"), details.get("intervene_text"))) if w),
-        "no reason told",
-    )
-    return ServerError(
-        f"ChatGLM ended the answer with an error: {said}. Ask again.",
-        status_code=200,
-        code=_text(details.get("err_code")) or None,
-        reason=said,
-        body=json.dumps(data, ensure_ascii=False)[:2000],
-        retryable=True,
-    )
+def _words_of(part: Json) -> str:
+    """Return the text that stands in a part which moderation took back: its words to the reader."""
+    return "".join(string(item.get("text")) for item in objects(part.get("content")))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _objects(value: object) -> Iterator[Json]:
-    return (
-        (entry for entry in value if isinstance(entry, Mapping))
-        if isinstance(value, list)
-        else iter(())
-    )
+def _is_address(url: str) -> bool:
+    scheme, mark, rest = url.partition("://")
+    return bool(mark) and scheme in ("http", "https") and bool(rest.partition("/")[0])

@@ -6,16 +6,14 @@ import bisect
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from ...core.http import dump_json
 from ...errors import ConfigurationError
 from ...events import Finish
+from .wire import FAILED, FINISHED, OPEN, WITHDRAWN, GrowingKind
 
 __all__ = ["Layout", "Parts"]
-
-Kind: TypeAlias = Literal["text", "think", "code"]
-"""The types of items that grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class _Item:
 
     __slots__ = ("_pieces", "kind")
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: GrowingKind) -> None:
         self.kind = kind
         self._pieces: list[str] = []
 
@@ -121,7 +119,7 @@ class Parts:
 
     # -- changes -------------------------------------------------------------------------------------------
 
-    def grow(self, kind: Kind, text: str) -> list[bytes]:
+    def grow(self, kind: GrowingKind, text: str) -> list[bytes]:
         """Append to the open item of this kind, or begin one."""
         frames, part = self._open_for(kind)
         return [*frames, self._grown(part, part.items[-1], text)]
@@ -137,7 +135,7 @@ class Parts:
         part, item = self._block(block)
         return [self._grown(part, item, text)]
 
-    def rewrite(self, kind: Kind, start: int, text: str) -> list[bytes]:
+    def rewrite(self, kind: GrowingKind, start: int, text: str) -> list[bytes]:
         """Let the whole text of this kind read ``text`` from ``start`` on."""
         items = self._items(kind)
         *begins, length = itertools.accumulate((len(item.value) for _, item in items), initial=0)
@@ -181,7 +179,7 @@ class Parts:
         frames = self._close() if self._layout.mode == "delta" else []
         for part in self._parts:
             part.done = True
-        frames.append(self.frame("finish", changed=self._parts[-1:]))
+        frames.append(self.frame(FINISHED, changed=self._parts[-1:]))
         return frames * (1 + self._layout.repeat_final)
 
     # -- parts ---------------------------------------------------------------------------------------------
@@ -198,7 +196,7 @@ class Parts:
         self._parts[-1].done = True
         return [self.frame(changed=self._parts[-1:])]
 
-    def _open_for(self, kind: Kind) -> tuple[list[bytes], _Part]:
+    def _open_for(self, kind: GrowingKind) -> tuple[list[bytes], _Part]:
         part = self._parts[-1] if self._parts else None
         kinds = [item.kind for item in part.items] if part is not None and not part.done else []
         if part is not None and kinds[-1:] == [kind]:
@@ -211,7 +209,7 @@ class Parts:
         part.items.append(_Item(kind))
         return frames, part
 
-    def _items(self, kind: Kind) -> list[tuple[_Part, _Item]]:
+    def _items(self, kind: GrowingKind) -> list[tuple[_Part, _Item]]:
         return [(part, item) for part in self._parts for item in part.items if item.kind == kind]
 
     def _block(self, block: int) -> tuple[_Part, _Item]:
@@ -244,7 +242,7 @@ class Parts:
 
     def frame(
         self,
-        status: str = "init",
+        status: str = OPEN,
         *,
         changed: Iterable[_Part] = (),
         only: dict[str, Any] | None = None,
@@ -263,7 +261,7 @@ class Parts:
             # A part that is not finished has nothing new to tell.
             content |= {id(p): [] for p in self._parts if not p.done and id(p) not in content}
         listed = [part for part in self._parts if self._layout.lists_all or content.get(id(part))]
-        if status in ("intervene", "error"):
+        if status in (WITHDRAWN, FAILED):
             listed = []
         value = {
             "id": self._response_id,
@@ -280,7 +278,7 @@ class Parts:
         if self._layout.key is not None:
             told[self._layout.key] = f"part-{part.number}"
         told["role"] = part.role
-        told["status"] = "finish" if part.done else "init"
+        told["status"] = FINISHED if part.done else OPEN
         if self._model is not None:
             told["model"] = self._model
         told["content"] = content

@@ -7,32 +7,16 @@ from typing import Any
 
 from ...core.compression import ACCEPT_ENCODING
 from ...core.exchange import Exchange, Flow
-from ...core.http import Head, Request, checked_header_value, dump_json, load_object, merged_headers
+from ...core.http import Request, checked_header_value, dump_json, merged_headers
 from ...core.identity import Identity
-from ...core.refusals import BODY_SHOWN, class_for_status, is_html, refusal, shown_html
-from ...errors import (
-    APIStatusError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    GLMError,
-    GuestQuotaError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProtocolError,
-    QuotaExceededError,
-    RateLimitError,
-    ServerError,
-    ServiceBlockedError,
-)
+from ...errors import APIConnectionError, ConfigurationError
 from ...messages import Messages, checked_messages, fold_system, text_of
-from ..base import Capabilities, Chat, Provider, check_options, hopeless_advice
+from ..base import Capabilities, Chat, Provider, check_options
 from .decoder import ChatGLMDecoder
+from .refusals import refused
+from .wire import ASSISTANT_ID, EVENT_STREAM, PATH
 
 __all__ = ["ChatGLM"]
-
-ASSISTANT_ID = "65940acff94777010aa6b796"
-"""The general GLM-4 assistant of chatglm.cn."""
 
 _OPTIONS = (
     "assistant_id",
@@ -43,20 +27,7 @@ _OPTIONS = (
     "mode",
 )
 _BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-_PLATFORM_ADVICE = (
-    "This guest service is somebody's web page and sets its own limits; for a service that you can rely on, use the "
-    "open platform: provider='zai' or 'bigmodel' with a key."
-)
-_LOGIN = ("登录", "login", "log in", "sign in")
-_QUOTA = ("多次体验", "次数", "额度", "上限", "quota", "limit reached")
-_CHALLENGE = (
-    "captcha",
-    "challenge",
-    "verify you are human",
-    "验证码",
-    "人机验证",
-    "just a moment",
-)
+_PAGES = ("application/xhtml+xml", "text/html")
 
 
 class ChatGLM(Provider):
@@ -115,19 +86,32 @@ class ChatGLM(Provider):
         return Chat(said, model or self.default_model, given)
 
     def attempt(self, chat: Chat, exchange: Exchange) -> Flow[None]:
-        """Send the question and read the answer."""
+        """Send the question and read the answer.
+
+        Raises:
+            APIStatusError: the service refused.
+            ProtocolError: the answer is not ChatGLM's.
+        """
         head = yield from exchange.send(self._request(chat))
-        if head.status != 200 or head.content_type in _NO_STREAMS:
+        if head.status != 200 or head.content_type in _PAGES:
             body = yield from exchange.refused(head)
-            raise self.refusal(head, body, exchange.now())
+            raise refused(head, body, exchange.now())
         decoder = ChatGLMDecoder(
             mode=chat.options.get("mode", "auto"),
             limits=exchange.limits,
             include_unknown=bool(chat.options.get("include_unknown")),
-            declared=head.content_type == "text/event-stream",
-            refusal=lambda body: self.refusal(head, body, exchange.now()),
+            declared=head.content_type == EVENT_STREAM,
+            refusal=lambda body: refused(head, body, exchange.now()),
         )
-        yield from exchange.stream(head, decoder)
+        try:
+            yield from exchange.stream(head, decoder)
+        except APIConnectionError as error:
+            if not exchange.received and (known := chat.options.get("conversation_id")):
+                # The service answers so for a conversation that it does not know.
+                error.args = (
+                    f"{error} The conversation_id {known!r:.80} may be unknown to it or too old: ask without it.",
+                )
+            raise
 
     def _request(self, chat: Chat) -> Request:
         headers = {
@@ -160,94 +144,5 @@ class ChatGLM(Provider):
                 for m in chat.messages
             ],
         }
-        url = f"{self.url}/chatglm/mainchat-api/guest/stream"
+        url = f"{self.url}{PATH}"
         return Request("POST", url, merged_headers(headers, self.headers), dump_json(body))
-
-    def refusal(self, head: Head, body: bytes, now: float) -> GLMError:
-        """Return the error for an answer that is no stream, or a frame that is no answer.
-
-        Source: ``docs/wire/chatglm.md`` §1; a numeric ``status`` tells a refusal from a frame.
-        """
-        text = body.decode("utf-8", "replace")
-        code: int | None = None
-        if is_html(head.content_type, text):
-            shown = shown_html(text)
-            words = f"a web page came instead of an answer: {shown or 'without text'}"
-            # A page with a 5xx may be a server that is down; any other stands in the way.
-            kind = ServiceBlockedError if head.status < 500 else _class_for(None, shown)
-        else:
-            code, words = _said(load_object(body) or {})
-            kind = _class_for(code, words)
-        if kind is None and head.status == 200:
-            if code == 0:
-                kind = NotFoundError
-                words = words or "no answer and no reason; the assistant may not exist"
-            elif not words:
-                return ProtocolError(
-                    f"ChatGLM sent an answer of type {head.content_type or 'unknown'!r} instead of a stream; it is in "
-                    "`.frame`. The service may have changed, or the address is not ChatGLM's.",
-                    frame=text[:BODY_SHOWN],
-                )
-        by_status = APIStatusError if head.status == 200 else class_for_status(head.status)
-        shown_kind = kind or by_status
-        return refusal(
-            "ChatGLM",
-            head,
-            reason=words,
-            body=text,
-            now=now,
-            kind=shown_kind,
-            code=None if code is None else str(code),
-            advice=_advice(shown_kind, head.status),
-            retryable=None if kind is None else issubclass(kind, (ServerError, RateLimitError)),
-        )
-
-
-_NO_STREAMS = ("application/json", "application/xhtml+xml", "text/html")
-"""What calls itself so is none; any other name, or no name, leaves it to the first frame."""
-_WALLS = (ServiceBlockedError, QuotaExceededError)
-_ABOUT_KEYS = (AuthenticationError, PermissionDeniedError)
-
-
-def _advice(kind: type[APIStatusError], status: int) -> str | None:
-    """Return what to do where this service differs from others: it has walls, and takes no key."""
-    if issubclass(kind, _WALLS):
-        return _PLATFORM_ADVICE
-    if issubclass(kind, _ABOUT_KEYS):
-        return f"It takes no key, so there is none to check. {_PLATFORM_ADVICE}"
-    return hopeless_advice(status)
-
-
-def _said(data: Mapping[str, Any]) -> tuple[int | None, str]:
-    """Return the number and the words of a refusal."""
-    numbers = (data.get("status"), data.get("code"))
-    words = (data.get("message"), data.get("msg"))
-    return (
-        next((number for number in numbers if _is_number(number)), None),
-        next((word for word in words if isinstance(word, str) and word), ""),
-    )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _class_for(number: int | None, words: str) -> type[APIStatusError] | None:
-    lower = words.lower()
-    login = any(word in lower for word in _LOGIN)
-    quota = any(word in lower for word in _QUOTA)
-    if login and quota:
-        return GuestQuotaError
-    if quota:
-        return QuotaExceededError
-    if login or any(word in lower for word in _CHALLENGE):
-        return ServiceBlockedError
-    if not number:
-        return None
-    # Codes such as 40102 begin with the HTTP status that they mean.
-    status = int(str(abs(number))[:3])
-    if status == 401:
-        return AuthenticationError
-    if status == 429:
-        return RateLimitError
-    return ServerError if status >= 500 else BadRequestError

@@ -25,18 +25,19 @@ from ...events import (
 from ...simulator.http import BodyItem, Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
 from ...simulator.script import Answer, Answers, EndBody, Refusal, Step, script_failure, unsupported
 from .encoder import Layout, Parts
+from .wire import EVENT_STREAM, FAILED, GUEST_WALL, PATH, QUOTA_WORDS, WITHDRAWN
 
 __all__ = ["ChatGLM", "encode"]
 
-PATH = "/chatglm/mainchat-api/guest/stream"
-EVENT_STREAM = ("Content-Type", "text/event-stream;charset=UTF-8")
+_HEADERS = (
+    ("Content-Type", f"{EVENT_STREAM};charset=UTF-8"),
+    ("Cache-Control", "no-cache"),
+)
 
 LOGIN_PAGE = (
     "<!DOCTYPE html><html><head><title>智谱清言</title></head>"
     "<body><p>请登录后继续使用</p></body></html>"
 )
-
-_QUOTA_WORD = "体验"
 
 _REFUSALS: Mapping[str, tuple[int, int | None, str]] = {
     # kind: HTTP status, the service's code, its words; codes and words as §1 reports them
@@ -45,7 +46,7 @@ _REFUSALS: Mapping[str, tuple[int, int | None, str]] = {
     "rate_limit": (429, 429, "too many requests"),
     "authentication": (401, 40102, "unauthorized"),
     "permission": (403, None, "forbidden"),
-    "bad_request": (400, 40012, "bad request"),
+    "bad_request": (400, GUEST_WALL, "bad request"),
     "not_found": (200, 0, ""),  # a wrong assistant: no words, and a result of null
     "server": (500, 500, "internal server error"),
     "blocked": (200, None, LOGIN_PAGE),
@@ -153,7 +154,7 @@ def _ending(parts: Parts, finish: Finish, layout: Layout) -> list[bytes]:
         return parts.finished()
     if finish.reason == "content_filter":
         words = {"intervene_type": "output_sensitive", "intervene_text": finish.message or ""}
-        frame = parts.frame("intervene", last_error={**words, "risk_level": "REJECT"})
+        frame = parts.frame(WITHDRAWN, last_error={**words, "risk_level": "REJECT"})
         return [frame] * (1 + layout.repeat_final)
     raise unsupported("chatglm", finish)
 
@@ -167,7 +168,7 @@ def _refusing(parts: Parts, refusal: Refusal) -> bytes:
         )
     if refusal.kind == "server" and refusal.body is None:
         error = {"err_code": str(body["status"]), "message": body.get("message", "")}
-        return parts.frame("error", last_error=error)
+        return parts.frame(FAILED, last_error=error)
     return b"data: " + dump_json(body) + b"\n\n"
 
 
@@ -179,7 +180,11 @@ def _body_of(refusal: Refusal) -> Mapping[str, Any] | str:
     message = words if refusal.message is None else refusal.message
     if refusal.kind == "blocked":
         return message
-    if refusal.kind == "quota" and refusal.code is None and _QUOTA_WORD not in message:
+    if (
+        refusal.kind == "quota"
+        and refusal.code is None
+        and not any(word in message for word in QUOTA_WORDS)
+    ):
         message = f"{words}: {message}"  # a client has nothing but the words to know it by
     told = refusal.code if refusal.code is not None else code
     status = {} if told is None else {"status": told}
@@ -253,7 +258,7 @@ class ChatGLM:
             conversation, f"{number:032x}", request.json["assistant_id"]
         )
         return SimulatedResponse(
-            headers=(EVENT_STREAM, ("Cache-Control", "no-cache")),
+            headers=_HEADERS,
             body=encoded(answer.said, layout),
             before=answer.before,
         )
