@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from .events import QueueStatus as QueueStatus
     from .events import ReasoningDelta as ReasoningDelta
     from .events import ReasoningReplace as ReasoningReplace
-    from .events import Reply as Reply
     from .events import SearchResult as SearchResult
     from .events import SearchResults as SearchResults
     from .events import TextDelta as TextDelta
@@ -72,11 +71,13 @@ if TYPE_CHECKING:
     from .providers.chat_completions.provider import Zai as Zai
     from .providers.chatglm.provider import ChatGLM as ChatGLM
     from .providers.gradio.provider import Gradio as Gradio
+    from .reply import Reply as Reply
     from .streams.async_stream import AsyncStream as AsyncStream
     from .streams.sync_stream import Stream as Stream
 
 _HOMES = {
     "clients.async_client": "AsyncClient",
+    "reply": "Reply",
     "streams.async_stream": "AsyncStream",
     "batch.limiter": "Limiter",
     "batch.rows": "Result",
@@ -93,7 +94,7 @@ _HOMES = {
     ),
     "events": (
         "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice "
-        "QueueStatus ReasoningDelta ReasoningReplace Reply SearchResult SearchResults "
+        "QueueStatus ReasoningDelta ReasoningReplace SearchResult SearchResults "
         "TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage"
     ),
     "messages": "Message Messages",

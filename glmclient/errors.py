@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .events import Reply, in_notebook
+from .events import in_notebook
+from .reply import Reply
 
 __all__ = [
     "APIConnectionError",

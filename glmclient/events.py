@@ -7,7 +7,6 @@ Every stream obeys one law: applying its deltas and replacements in order gives 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -23,7 +22,6 @@ __all__ = [
     "QueueStatus",
     "ReasoningDelta",
     "ReasoningReplace",
-    "Reply",
     "SearchResult",
     "SearchResults",
     "TextDelta",
@@ -182,6 +180,26 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    def __add__(self, other: Usage) -> Usage:
+        """Return the sum; a count that neither side has stays ``None``."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.total_tokens + other.total_tokens,
+            _sum(self.cached_tokens, other.cached_tokens),
+            _sum(self.reasoning_tokens, other.reasoning_tokens),
+        )
+
+    def __radd__(self, other: int | Usage) -> Usage:
+        """Add to 0, with which ``sum()`` begins."""
+        return self if other == 0 else NotImplemented
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:
@@ -229,48 +247,7 @@ class ToolCall:
         """
         if not self.arguments.strip():
             return {}
-        return _parse_json(self.arguments, f"the arguments of tool call {self.name!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer, or as much of it as came."""
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish: Finish | None = None
-
-    def json(self) -> Any:
-        """Return the text parsed from JSON, for answers asked for with ``response_format``.
-
-        Raises:
-            ProtocolError: it is not JSON; the raw text is in ``.frame`` and on ``.partial.text``.
-        """
-        return _parse_json(self.text, "the answer", self)
-
-    def _repr_html_(self) -> str:
-        return str(in_notebook("reply_html", self))
-
-    def message(self) -> Mapping[str, Any]:
-        """Return this answer as the assistant message that continues the conversation.
-
-        Reasoning goes back verbatim beside tool calls, as the platform wants it
-        (``docs/wire/open-platform.md`` §1.4, "Messages").
-        """
-        message: dict[str, Any] = {"role": "assistant", "content": self.text}
-        if self.reasoning:
-            message["reasoning_content"] = self.reasoning
-        if self.tool_calls:
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": call.arguments},
-                }
-                for call in self.tool_calls
-            ]
-        return message
+        return parse_json(self.arguments, f"the arguments of tool call {self.name!r}")
 
 
 def in_notebook(function: str, value: object) -> Any:
@@ -283,7 +260,16 @@ def in_notebook(function: str, value: object) -> Any:
     return getattr(importlib.import_module(".notebook", __package__), function)(value)
 
 
-def _parse_json(text: str, what: str, partial: Reply | None = None) -> Any:
+def parse_json(text: str, what: str, partial: Any = None) -> Any:
+    """Return ``text`` parsed from JSON.
+
+    Args:
+        what: how an error names the text.
+        partial: the `Reply` that an error carries.
+
+    Raises:
+        ProtocolError: it is not JSON.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -57,7 +57,7 @@ LAZY = {
 
 # A floor imports its own and those below. What is not named is the roof.
 FLOORS = {
-    **dict.fromkeys(("_version", "events", "errors", "messages"), 0),
+    **dict.fromkeys(("_exhaustive", "_version", "events", "reply", "errors", "messages"), 0),
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     **dict.fromkeys(("transports", "cassette"), 3),

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ConfigurationError, GLMError
-from ..events import Reply
 from ..messages import Messages
+from ..reply import Reply
 
 __all__ = ["Question", "Result", "estimated_tokens", "key_of", "question_of"]
 

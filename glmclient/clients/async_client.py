@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.exchange import Flow
 from ..core.limits import Timeout
 from ..core.retry import RetryPolicy
-from ..events import Finish, Reply
+from ..events import Finish
 from ..messages import Messages
 from ..providers.base import Model
+from ..reply import Reply
 from ..streams.async_stream import AsyncStream
 from ..transports.base import AsyncTransport
 from .base import UNSET, BaseClient

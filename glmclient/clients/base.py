@@ -15,10 +15,11 @@ from ..core.limits import Limits, Timeout
 from ..core.retry import RetryPolicy
 from ..core.secrets import is_credential
 from ..errors import ConfigurationError, StreamMisuse
-from ..events import Finish, Reply
+from ..events import Finish
 from ..messages import Messages
 from ..providers import DEFAULT_SERVICE
 from ..providers.base import Provider
+from ..reply import Reply
 from ..streams.base import BaseStream
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from ..core.exchange import Flow
 from ..core.limits import Timeout
 from ..core.retry import RetryPolicy
 from ..errors import ConfigurationError
-from ..events import Finish, Reply
+from ..events import Finish
 from ..messages import Messages
 from ..providers.base import Model
+from ..reply import Reply
 from ..streams.sync_stream import Stream
 from ..transports.base import SyncTransport
 from .base import UNSET, BaseClient

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..clients.base import UNSET, BaseClient
 from ..errors import ConfigurationError, StreamMisuse
-from ..events import Finish, Reply
+from ..events import Finish
 from ..messages import Messages, checked_messages
+from ..reply import Reply
 from ..streams.base import BaseStream
 from .file import SavedConversation
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .._exhaustive import assert_never
 from ..events import (
+    CodeDelta,
+    CodeReplace,
     Event,
+    ExecutionOutput,
     Finish,
+    Image,
+    Notice,
+    QueueStatus,
     ReasoningDelta,
     ReasoningReplace,
-    Reply,
+    SearchResult,
+    SearchResults,
     TextDelta,
     TextReplace,
     ToolCall,
     ToolCallDelta,
+    Unknown,
 )
+from ..reply import Reply
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "events_of"]
 
 _MANY = 4096
 
@@ -69,15 +79,39 @@ class _Call:
 
 
 class Transcript:
-    """The answer so far: text, reasoning, tool calls and finish."""
+    """The answer so far: everything that its events said, but for places in a queue."""
 
-    __slots__ = ("_calls", "_reasoning", "_text", "finish")
+    __slots__ = (
+        "_blocks",
+        "_calls",
+        "_images",
+        "_notices",
+        "_output",
+        "_reasoning",
+        "_sources",
+        "_text",
+        "_unknown",
+        "finish",
+    )
 
     def __init__(self) -> None:
         self._text = _Text()
         self._reasoning = _Text()
         self._calls: dict[int, _Call] = {}
+        self._blocks: dict[int, _Text] = {}
+        self._output: list[str] = []
+        self._images: list[Image] = []
+        self._sources: list[SearchResult] = []
+        self._notices: list[Notice] = []
+        self._unknown: list[Unknown] = []
         self.finish: Finish | None = None
+
+    @classmethod
+    def of(cls, reply: Reply) -> Transcript:
+        """Return the transcript of a reply."""
+        transcript = cls()
+        transcript.extend(events_of(reply))
+        return transcript
 
     def extend(self, events: Iterable[Event]) -> None:
         """Apply events, in order."""
@@ -92,17 +126,38 @@ class Transcript:
             self._text.compact()
 
     def _apply(self, event: Event) -> None:
-        if isinstance(event, ReasoningDelta):
-            self._reasoning.pieces.append(event.text)
-            self._reasoning.compact()
-        elif isinstance(event, TextReplace):
-            self._text.replace(event.start, event.text)
-        elif isinstance(event, ReasoningReplace):
-            self._reasoning.replace(event.start, event.text)
-        elif isinstance(event, ToolCallDelta):
-            self._calls.setdefault(event.index, _Call()).add(event)
-        elif isinstance(event, Finish):
-            self.finish = event
+        match event:
+            case TextDelta(text):
+                self._text.pieces.append(text)
+            case ReasoningDelta(text):
+                self._reasoning.pieces.append(text)
+                self._reasoning.compact()
+            case TextReplace(start, text):
+                self._text.replace(start, text)
+            case ReasoningReplace(start, text):
+                self._reasoning.replace(start, text)
+            case ToolCallDelta(index):
+                self._calls.setdefault(index, _Call()).add(event)
+            case CodeDelta(text, block):
+                self._blocks.setdefault(block, _Text()).pieces.append(text)
+            case CodeReplace(start, text, block):
+                self._blocks.setdefault(block, _Text()).replace(start, text)
+            case ExecutionOutput(text):
+                self._output.append(text)
+            case Image():
+                self._images.append(event)
+            case SearchResults(results):
+                self._sources += results
+            case Notice():
+                self._notices.append(event)
+            case Unknown():
+                self._unknown.append(event)
+            case QueueStatus():
+                pass  # where the question stood before its answer is no part of the answer
+            case Finish():
+                self.finish = event
+            case _:
+                assert_never(event)
 
     @property
     def text(self) -> str:
@@ -124,4 +179,48 @@ class Transcript:
 
     def reply(self) -> Reply:
         """Return all of it as a value."""
-        return Reply(self.text, self.reasoning, self.tool_calls, self.finish)
+        return Reply(
+            self.text,
+            self.reasoning,
+            self.tool_calls,
+            self.finish,
+            code_blocks=tuple(block.value() for _, block in sorted(self._blocks.items())),
+            execution_output=_lines(self._output),
+            images=tuple(self._images),
+            sources=tuple(self._sources),
+            notices=tuple(self._notices),
+            unknown=tuple(self._unknown),
+        )
+
+
+def events_of(reply: Reply) -> list[Event]:
+    """Return events that make the reply."""
+    events: list[Event] = []
+    if reply.reasoning:
+        events.append(ReasoningDelta(reply.reasoning))
+    if reply.text:
+        events.append(TextDelta(reply.text))
+    events += [CodeDelta(text, block) for block, text in enumerate(reply.code_blocks)]
+    if reply.execution_output:
+        events.append(ExecutionOutput(reply.execution_output))
+    events += reply.images
+    if reply.sources:
+        events.append(SearchResults(reply.sources))
+    events += reply.notices
+    events += reply.unknown
+    events += [
+        ToolCallDelta(index, call.id, call.name, call.arguments)
+        for index, call in enumerate(reply.tool_calls)
+    ]
+    if reply.finish is not None:
+        events.append(reply.finish)
+    return events
+
+
+def _lines(outputs: list[str]) -> str:
+    """Join outputs, each on a new line; nothing is added where an output ends its line itself."""
+    text = ""
+    for output in outputs:
+        text += "\n" if text and not text.endswith("\n") else ""
+        text += output
+    return text

@@ -16,7 +16,8 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GLMError
-from ..events import Event, Reply
+from ..events import Event
+from ..reply import Reply
 from .parts import Part, error_part
 from .view import AnswerView
 

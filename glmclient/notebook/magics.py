@@ -11,8 +11,8 @@ from traitlets import Unicode
 
 from ..clients.sync_client import SyncClient
 from ..conversations.conversation import Conversation
-from ..events import Reply
 from ..providers import DEFAULT_SERVICE
+from ..reply import Reply
 from .live import show
 from .question import Question
 

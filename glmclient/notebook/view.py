@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from html import escape
 
-from ..core.transcript import Transcript
+from ..cli.display.extras import lines_of, tool_call
+from ..core.transcript import Transcript, events_of
 from ..errors import GLMError
 from ..events import (
-    CodeDelta,
-    CodeReplace,
     Event,
-    ExecutionOutput,
-    Image,
     Notice,
     QueueStatus,
-    ReasoningDelta,
-    Reply,
     SearchResult,
-    SearchResults,
-    TextDelta,
-    TextReplace,
     ToolCall,
-    ToolCallDelta,
+    Unknown,
 )
+from ..reply import Reply
 from .parts import BOX, MUTED, Part, error_part, page
 
 __all__ = ["AnswerView", "reply_html"]
@@ -44,19 +38,13 @@ class AnswerView:
         self._ended = False
         self._failure: GLMError | None = None
         self._note = ""
-        self._blocks: dict[int, Transcript] = {}
-        self._extras: list[str] = []
         self._status = "…"
 
     @classmethod
     def of(cls, reply: Reply) -> AnswerView:
         """Return the view of an answer, or of as much of it as came."""
         view = cls()
-        view.add([ReasoningDelta(reply.reasoning), TextDelta(reply.text)])
-        for index, call in enumerate(reply.tool_calls):
-            view.add([ToolCallDelta(index, call.id, call.name, call.arguments)])
-        if reply.finish is not None:
-            view.add([reply.finish])
+        view.add(events_of(reply))
         return view
 
     def add(self, events: Iterable[Event]) -> None:
@@ -64,27 +52,8 @@ class AnswerView:
         events = list(events)
         self.transcript.extend(events)
         for event in events:
-            self._add(event)
-
-    def _add(self, event: Event) -> None:
-        match event:
-            case CodeDelta(text, block):
-                self._block(block).extend([TextDelta(text)])
-            case CodeReplace(start, text, block):
-                self._block(block).extend([TextReplace(start, text)])
-            case ExecutionOutput(text):
-                self._extras.append(_code(text))
-            case Image(url):
-                self._extras.append(_image(url))
-            case SearchResults(results):
-                self._extras.append(_sources(results))
-            case Notice(message):
-                self._extras.append(_muted(message))
-            case QueueStatus():
+            if isinstance(event, QueueStatus):
                 self._status = _place(event)
-
-    def _block(self, number: int) -> Transcript:
-        return self._blocks.setdefault(number, Transcript())
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that nothing more comes, and why, if that is not the service's own end."""
@@ -118,11 +87,15 @@ class AnswerView:
         )
 
     def _answer(self) -> str:
-        transcript = self.transcript
-        pieces = [_rendered(transcript.text)] if transcript.text else []
-        pieces += [_code(block.text) for block in self._blocks.values()]
-        pieces += self._extras
-        pieces += [_tool_call(call) for call in transcript.tool_calls]
+        reply = self.transcript.reply()
+        pieces = [_rendered(reply.text)] if reply.text else []
+        pieces += [_code(block) for block in reply.code_blocks]
+        pieces += [_code(reply.execution_output)] if reply.execution_output else []
+        pieces += [_image(image.url) for image in reply.images]
+        pieces += [_sources(reply.sources)] if reply.sources else []
+        pieces += [_muted(_notice(notice)) for notice in reply.notices]
+        pieces += [_unknown(each) for each in reply.unknown]
+        pieces += [_tool_call(call) for call in reply.tool_calls]
         return "\n".join([*pieces, *map(_muted, self._notes(bool(pieces)))])
 
     def _notes(self, said: bool) -> Iterable[str]:
@@ -141,9 +114,13 @@ class AnswerView:
             yield self._status
 
     def _plain(self) -> str:
-        text = self.transcript.text
-        said = bool(text or self._blocks or self._extras or self.transcript.tool_calls)
-        return "\n\n".join([*filter(None, [text]), *self._notes(said)])
+        reply = self.transcript.reply()
+        pieces = [reply.text] if reply.text else []
+        pieces += [f"[code]\n{block}" for block in reply.code_blocks]
+        for event in events_of(dataclasses.replace(reply, code_blocks=())):
+            pieces += ["\n".join(lines)] if (lines := lines_of(event)) else []
+        pieces += [tool_call(call) for call in reply.tool_calls]
+        return "\n\n".join([*pieces, *self._notes(bool(pieces))])
 
 
 def reply_html(reply: Reply) -> str:
@@ -167,6 +144,14 @@ def _muted(text: str) -> str:
 
 def _code(text: str) -> str:
     return f'<pre style="{BOX}"><code>{escape(text)}</code></pre>'
+
+
+def _notice(notice: Notice) -> str:
+    return f"{notice.title}: {notice.message}" if notice.title else notice.message
+
+
+def _unknown(value: Unknown) -> str:
+    return _code(f"{value.name}: {value.data}")
 
 
 def _place(status: QueueStatus) -> str:

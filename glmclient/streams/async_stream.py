@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
 from ..errors import TransportFailure
-from ..events import Event, Reply
+from ..events import Event
+from ..reply import Reply
 from ..transports.base import AsyncChannel, AsyncTransport
 from .base import ENDS, BaseStream, piece_of, unexpected_end
 

@@ -44,7 +44,14 @@ def test_a_whole_answer() -> None:
         [ReasoningReplace(0, "Well."), TextReplace(3, "lo"), TextDelta("!"), CodeDelta("1+1")],
         [Image("https://service.example/i.png"), finish],
     )
-    assert transcript.reply() == Reply("Hello!", "Well.", (), finish)
+    assert transcript.reply() == Reply(
+        "Hello!",
+        "Well.",
+        (),
+        finish,
+        code_blocks=("1+1",),
+        images=(Image("https://service.example/i.png"),),
+    )
     assert transcript.text == "Hello!"
     assert transcript.reasoning == "Well."
 

@@ -19,9 +19,10 @@ from glmclient.errors import (
     RateLimitError,
     ServerError,
 )
-from glmclient.events import Event, Finish, Notice, QueueStatus, Reply, TextDelta, TextReplace
+from glmclient.events import Event, Finish, Notice, QueueStatus, TextDelta, TextReplace
 from glmclient.providers.gradio.formats import last_answer
 from glmclient.providers.gradio.provider import Gradio
+from glmclient.reply import Reply
 
 from .asking import WAYS, Outcome, Way, ask
 from .cases import ANSWER, ANSWERS, FAILURE, QUOTA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..._exhaustive import assert_never
 from ...events import (
     CodeDelta,
     CodeReplace,
@@ -10,8 +11,14 @@ from ...events import (
     Finish,
     Image,
     Notice,
+    QueueStatus,
+    ReasoningDelta,
+    ReasoningReplace,
     SearchResults,
+    TextDelta,
+    TextReplace,
     ToolCall,
+    ToolCallDelta,
     Unknown,
     Usage,
 )
@@ -58,7 +65,14 @@ def lines_of(event: Event) -> list[str]:
             return [f"[{level}] {f'{title}: ' if title else ''}{message}"]
         case Unknown(name, data):
             return [f"[{name}] {data}"]
-    return []
+        case TextDelta() | TextReplace() | ReasoningDelta() | ReasoningReplace():
+            return []  # shown as they grow
+        case CodeDelta() | CodeReplace() | ToolCallDelta():
+            return []  # shown when they are whole
+        case QueueStatus() | Finish():
+            return []  # shown by the progress line, and as a remark at the end
+        case _:
+            assert_never(event)
 
 
 def tool_call(call: ToolCall) -> str:

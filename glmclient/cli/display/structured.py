@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from ...core.transcript import Transcript
-from ...events import Event, Image, Reply, SearchResults
+from ...events import Event
+from ...reply import Reply, reply_data
 
 __all__ = ["EventLines", "WholeAnswer", "event_json", "reply_json"]
 
@@ -24,8 +25,10 @@ def event_json(event: Event) -> dict[str, Any]:
 
 def reply_json(reply: Reply) -> dict[str, Any]:
     """Return a whole answer, or as much of it as came, as JSON tells it."""
-    finish = event_json(reply.finish) if reply.finish is not None else None
-    return {**asdict(reply), "finish": finish}
+    data = reply_data(reply)
+    if reply.finish is not None:
+        data["finish"] = event_json(reply.finish)
+    return data
 
 
 def _line(value: Any) -> str:
@@ -67,24 +70,18 @@ class WholeAnswer:
     def __init__(self, out: TextIO, provider: str) -> None:
         self._out = out
         self._provider = provider
-        self._said = Transcript()
-        self._images: list[str] = []
-        self._sources: list[dict[str, Any]] = []
+        self._transcript = Transcript()
 
     def begin(self, cancel: Callable[[], None]) -> None:
         """Do nothing: nothing is written before the end."""
 
     def add(self, event: Event) -> None:
         """Take in an event."""
-        self._said.extend([event])
-        if isinstance(event, Image):
-            self._images.append(event.url)
-        elif isinstance(event, SearchResults):
-            self._sources += [asdict(each) for each in event.results]
+        self._transcript.extend([event])
 
     def end(self, *, whole: bool) -> None:
         """Write the object."""
         if whole:
-            told = {"images": self._images, "sources": self._sources, "provider": self._provider}
-            self._out.write(_line({**reply_json(self._said.reply()), **told}))
+            answer = reply_json(self._transcript.reply())
+            self._out.write(_line({**answer, "provider": self._provider}))
             self._out.flush()

@@ -9,19 +9,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from ..._exhaustive import assert_never
 from ...core.http import dump_json
 from ...errors import ConfigurationError
 from ...events import (
+    CodeDelta,
+    CodeReplace,
+    ExecutionOutput,
     Finish,
+    Image,
+    Notice,
+    QueueStatus,
     ReasoningDelta,
+    ReasoningReplace,
     SearchResult,
     SearchResults,
     TextDelta,
+    TextReplace,
     ToolCallDelta,
     Unknown,
     Usage,
 )
-from ...simulator.script import Refusal, Step, unsupported
+from ...simulator.http import Cut, Pause, Reset, Wait
+from ...simulator.script import EndBody, Open, Refusal, Step, unsupported
 from .simulated_refusals import error_body
 
 __all__ = ["DONE", "ChunkWriter", "Flavour", "Layout", "usage_object"]
@@ -114,8 +124,27 @@ class ChunkWriter:
                 yield _frame(self.chunk([]) | self.extra(step))
             case Finish():
                 yield from self._end()
-            case _:
+            case (
+                bytes()
+                | Pause()
+                | Wait()
+                | Cut()
+                | Reset()
+                | Open()
+                | EndBody()
+                | Refusal()
+                | TextReplace()
+                | ReasoningReplace()
+                | CodeDelta()
+                | CodeReplace()
+                | Image()
+                | ExecutionOutput()
+                | QueueStatus()
+                | Notice()
+            ):
                 raise unsupported("the platform", step)
+            case _:
+                assert_never(step)
 
     def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a chunk with these choices."""

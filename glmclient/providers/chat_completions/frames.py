@@ -8,9 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ...events import Finish, ReasoningDelta, SearchResults, TextDelta, ToolCallDelta, Unknown
+from ..._exhaustive import assert_never
+from ...events import (
+    CodeDelta,
+    CodeReplace,
+    ExecutionOutput,
+    Finish,
+    Image,
+    Notice,
+    QueueStatus,
+    ReasoningDelta,
+    ReasoningReplace,
+    SearchResults,
+    TextDelta,
+    TextReplace,
+    ToolCallDelta,
+    Unknown,
+)
 from ...simulator.http import BodyItem, Cut, Pause, Reset, Wait
-from ...simulator.script import EndBody, Step, unsupported
+from ...simulator.script import EndBody, Open, Refusal, Step, unsupported
 from .encoder import ChunkWriter, Layout, usage_object
 
 __all__ = ["encode", "encoded", "whole_answer"]
@@ -69,8 +85,27 @@ def whole_answer(steps: tuple[Step, ...], layout: Layout) -> dict[str, Any]:
                 answer.update(writer.extra(step))
             case Finish():
                 pass
-            case _:
+            case (
+                bytes()
+                | Pause()
+                | Wait()
+                | Cut()
+                | Reset()
+                | Open()
+                | EndBody()
+                | Refusal()
+                | TextReplace()
+                | ReasoningReplace()
+                | CodeDelta()
+                | CodeReplace()
+                | Image()
+                | ExecutionOutput()
+                | QueueStatus()
+                | Notice()
+            ):
                 raise unsupported("a whole answer of the platform", step)
+            case _:
+                assert_never(step)
     if layout.flavour == "glm":
         del answer["object"]
         answer["request_id"] = finish.request_id or answer["id"]

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from ..._exhaustive import assert_never
 from ...core.http import dump_json
 from ...errors import ConfigurationError
 from ...events import (
@@ -14,6 +15,8 @@ from ...events import (
     ExecutionOutput,
     Finish,
     Image,
+    Notice,
+    QueueStatus,
     ReasoningDelta,
     ReasoningReplace,
     SearchResults,
@@ -23,7 +26,16 @@ from ...events import (
     Unknown,
 )
 from ...simulator.http import BodyItem, Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
-from ...simulator.script import Answer, Answers, EndBody, Refusal, Step, script_failure, unsupported
+from ...simulator.script import (
+    Answer,
+    Answers,
+    EndBody,
+    Open,
+    Refusal,
+    Step,
+    script_failure,
+    unsupported,
+)
 from .encoder import Layout, Parts
 from .wire import EVENT_STREAM, FAILED, GUEST_WALL, PATH, QUOTA_WORDS, WITHDRAWN
 
@@ -119,7 +131,22 @@ def _saying(parts: Parts, step: Step, layout: Layout) -> list[bytes]:
             return _ending(parts, step, layout)
         case Refusal():
             return [_refusing(parts, step)]
-    raise unsupported("chatglm", step)
+        case (
+            bytes()
+            | Pause()
+            | Wait()
+            | Cut()
+            | Reset()
+            | Open()
+            | EndBody()
+            | Image()
+            | ToolCallDelta()
+            | QueueStatus()
+            | Notice()
+        ):
+            raise unsupported("chatglm", step)
+        case _:
+            assert_never(step)
 
 
 def _sources(parts: Parts, step: SearchResults) -> list[bytes]:

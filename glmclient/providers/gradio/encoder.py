@@ -7,11 +7,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from ..._exhaustive import assert_never
 from ...core.http import dump_json
 from ...errors import ConfigurationError
-from ...events import Finish, Notice, QueueStatus, TextDelta, TextReplace, Unknown
+from ...events import (
+    CodeDelta,
+    CodeReplace,
+    ExecutionOutput,
+    Finish,
+    Image,
+    Notice,
+    QueueStatus,
+    ReasoningDelta,
+    ReasoningReplace,
+    SearchResults,
+    TextDelta,
+    TextReplace,
+    ToolCallDelta,
+    Unknown,
+)
 from ...simulator.http import BodyItem, Cut, Pause, Reset, Wait
-from ...simulator.script import EndBody, Refusal, Step, unsupported
+from ...simulator.script import EndBody, Open, Refusal, Step, unsupported
 from .formats import Format
 
 __all__ = ["Layout", "Protocol", "encode", "encoded", "words_of"]
@@ -250,7 +266,29 @@ def _saying(session: _Session, step: Step) -> bytes:
             return b"data: " + dump_json(_unknown_message(step, name)) + b"\n\n"
         case Finish("stop", usage=None, message=None, conversation_id=None, request_id=None):
             return session.finished()
-    raise unsupported("qwen", step)
+        case (
+            bytes()
+            | Pause()
+            | Wait()
+            | Cut()
+            | Reset()
+            | Open()
+            | EndBody()
+            | Refusal()
+            | ReasoningDelta()
+            | ReasoningReplace()
+            | CodeDelta()
+            | CodeReplace()
+            | Image()
+            | ExecutionOutput()
+            | SearchResults()
+            | ToolCallDelta()
+            | Notice()
+            | Finish()
+        ):
+            raise unsupported("qwen", step)
+        case _:
+            assert_never(step)
 
 
 def _unknown_message(step: Unknown, name: str) -> dict[str, Any]:
