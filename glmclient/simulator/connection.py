@@ -43,6 +43,9 @@ class Owner(Protocol):
 
     stopping: threading.Event
 
+    def is_own_name(self, host: str) -> bool:
+        """Tell whether requests for a host are answered; raises `ValueError` for one that is malformed."""
+
     def respond(self, request: SimulatedRequest) -> SimulatedResponse:
         """Answer a request; never raises."""
 
@@ -106,7 +109,23 @@ class Connection(BaseHTTPRequestHandler):
 
     def _received(self) -> SimulatedRequest | None:
         """Return the whole request, or answer what is wrong with it and return ``None``."""
-        length = self.headers.get("content-length", "0")
+        lengths = {
+            each.strip()
+            for field in self.headers.get_all("content-length", ["0"])
+            for each in field.split(",")
+        }
+        if len(lengths) > 1:
+            # RFC 9112 §6.3: which of them counts differs between servers, and requests could be smuggled in between.
+            self.send_error(HTTPStatus.BAD_REQUEST, "Content-Length is ambiguous")
+            return None
+        length = lengths.pop()
+        try:
+            is_own = self.server.is_own_name(self.headers.get("host", "localhost"))
+        except ValueError:
+            is_own = False
+        if not is_own:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this host is not served here")
+            return None
         if "transfer-encoding" in self.headers or not length.isascii() or not length.isdigit():
             self.send_error(HTTPStatus.LENGTH_REQUIRED)  # which closes the connection, too
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -75,6 +75,7 @@ class SimulatedRequest:
         headers: with lower-case names.
         body: the raw body.
         connection: the number of the connection that it came on, from 0; equal numbers are a connection used again.
+        reader: reads the user's text out of a question; the simulator sets it to that of the service that was asked.
     """
 
     method: str
@@ -83,6 +84,17 @@ class SimulatedRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     connection: int = 0
+    reader: Callable[[SimulatedRequest], str] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def prompt(self) -> str:
+        """What the user wrote last, whatever the service's dialect; empty if the request is not a question."""
+        try:
+            return "" if self.reader is None else self.reader(self)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return ""  # a request for something else, or one that the service refuses
 
     @property
     def json(self) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, get_args
 
 from ..errors import APIStatusError, ConfigurationError
 from ..events import Event, Finish, TextDelta
+from .history import Requests
 from .http import Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
 from .refusal import Refusal, RefusalKind
 
@@ -186,7 +187,7 @@ class Answers:
         check: Callable[[Answer], object] | None = None,
     ) -> None:
         self._check = check
-        self._questions: list[SimulatedRequest] = []
+        self._questions = Requests()
         self._lock = threading.Lock()
         self.change(script)
 
@@ -206,9 +207,9 @@ class Answers:
 
     @property
     def questions(self) -> tuple[SimulatedRequest, ...]:
-        """The requests that took an answer, in order."""
+        """The newest requests that took an answer, in order."""
         with self._lock:
-            return tuple(self._questions)
+            return self._questions.newest()
 
     def next(self, request: SimulatedRequest) -> Answer:
         """Return the answer to the next question.

@@ -44,7 +44,9 @@ def serve(
     """
     screen = out if out is not None else sys.stderr
     ended = end if end is not None else threading.Event()
-    sim = Simulator(script, provider=provider, host=host, port=port, delay=delay, **options)
+    sim = Simulator(
+        script, provider=provider, host=host, port=port, delay=delay, own_names_only=True, **options
+    )
     try:
         sim.start()
         screen.write(f"{sim!r}; Ctrl-C ends it.\n\n")
@@ -64,11 +66,11 @@ def _tell(sim: Simulator, screen: TextIO, ended: threading.Event) -> None:
     told = failed = 0
     while not ended.is_set():
         sim.wait_for_requests(told + 1, _LOOK_SECONDS)
-        requests, failures = sim.requests, sim.failures
+        requests, failures, received = sim.requests, sim.failures, sim.received
         screen.writelines(
             f"{request.method} {request.path} ({len(request.body)} bytes)\n"
-            for request in requests[told:]
+            for request in requests[len(requests) - (received - told) :]
         )
         screen.writelines(f"the script failed: {failure}\n" for failure in failures[failed:])
         screen.flush()
-        told, failed = len(requests), len(failures)
+        told, failed = received, len(failures)

@@ -9,12 +9,15 @@ so a body may wait for a test's signal in plain blocking code. h11 would be a de
 from __future__ import annotations
 
 import atexit
+import ipaddress
 import selectors
 import socket
 import threading
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from .connection import Connection
+from .history import History, Requests
 from .http import Service, SimulatedRequest, SimulatedResponse
 
 __all__ = ["LoopbackServer"]
@@ -30,15 +33,25 @@ class LoopbackServer:
         service: answers the requests.
         host: the address to listen on.
         port: 0 for any free port.
+        own_names_only: refuse requests whose ``Host`` is a name that is not this machine's: a page in a browser can
+            let its own name lead here, and would then read the answers.
     """
 
-    def __init__(self, service: Service, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        own_names_only: bool = False,
+    ) -> None:
+        self._own_name = host.lower() if own_names_only else None
         self._service = service
         self._address = (host, port)
         self._changed = threading.Condition()
-        self._requests: list[SimulatedRequest] = []
-        self._disconnects: list[SimulatedRequest] = []
-        self._failures: list[Exception] = []
+        self._requests = Requests()
+        self._disconnects = Requests()
+        self._failures: History[Exception] = History()
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._count = 0
         self.stopping: threading.Event = threading.Event()
@@ -98,21 +111,33 @@ class LoopbackServer:
 
     @property
     def requests(self) -> tuple[SimulatedRequest, ...]:
-        """The requests so far, in the order in which they were received whole."""
+        """The newest requests, in the order in which they were received whole."""
         with self._changed:
-            return tuple(self._requests)
+            return self._requests.newest()
+
+    @property
+    def received(self) -> int:
+        """How many requests were received; `requests` holds the newest of them."""
+        with self._changed:
+            return self._requests.count
+
+    @property
+    def departures(self) -> int:
+        """How many clients left before the end of their response."""
+        with self._changed:
+            return self._disconnects.count
 
     @property
     def disconnects(self) -> tuple[SimulatedRequest, ...]:
         """The requests whose client left before the end of its response."""
         with self._changed:
-            return tuple(self._disconnects)
+            return self._disconnects.newest()
 
     @property
     def failures(self) -> tuple[Exception, ...]:
         """What the service raised."""
         with self._changed:
-            return tuple(self._failures)
+            return self._failures.newest()
 
     @property
     def open_connections(self) -> int:
@@ -128,6 +153,19 @@ class LoopbackServer:
         """
         with self._changed:
             return self._changed.wait_for(happened, timeout)
+
+    def is_own_name(self, host: str) -> bool:
+        """Tell whether requests for the host of a ``Host`` header are answered here."""
+        if self._own_name is None:
+            return True
+        name = urlsplit(f"//{host}").hostname or ""
+        if name in ("localhost", self._own_name) or name.endswith(".localhost"):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True  # nobody else's name can lead to a number
 
     # -- what a connection tells ---------------------------------------------------------------------------
 

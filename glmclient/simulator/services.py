@@ -63,13 +63,28 @@ class Services:
 
     def route(self, request: SimulatedRequest) -> tuple[Dialect | None, SimulatedRequest]:
         """Return the dialect that answers ``request``, and the request as that service would see it."""
-        if request.path.startswith(_FOLDER):
-            name, slash, rest = request.path.removeprefix(_FOLDER).partition("/")
-            request = replace(request, path=slash + rest)
-            candidates = [dialect for own, dialect in self._dialects.items() if own == name]
-        else:
-            candidates = list(self._dialects.values())
-        return next((each for each in candidates if each.handles(request)), None), request
+        candidates, request = self._candidates(request)
+        dialect = next((each for each in candidates if each.handles(request)), None)
+        return dialect, replace(request, reader=None if dialect is None else dialect.prompt)
+
+    def readable(self, request: SimulatedRequest) -> SimulatedRequest:
+        """Return ``request`` with a `prompt`, if it is for a service that is here."""
+        dialect, seen = self.route(request)
+        # The reader knows the paths of its service, and not the prefix that many services at one address have.
+        reader = None if dialect is None else lambda _: dialect.prompt(seen)
+        return replace(request, reader=reader)
+
+    def addressed(self, request: SimulatedRequest) -> Dialect | None:
+        """Return the one service that the address names, whether it has the path or not; ``None`` for several."""
+        candidates, _ = self._candidates(request)
+        return candidates[0] if len(candidates) == 1 else None
+
+    def _candidates(self, request: SimulatedRequest) -> tuple[list[Dialect], SimulatedRequest]:
+        if not request.path.startswith(_FOLDER):
+            return list(self._dialects.values()), request
+        name, slash, rest = request.path.removeprefix(_FOLDER).partition("/")
+        named = [dialect for own, dialect in self._dialects.items() if own == name]
+        return named, replace(request, path=slash + rest)
 
 
 def simulated_names() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -47,6 +47,8 @@ class Simulator:
         gzip: compress the streams.
         host: the address to listen on.
         port: 0 for any free port.
+        own_names_only: refuse requests whose ``Host`` is neither an address, nor ``localhost``, nor ``host``; for a
+            service that runs beside a browser.
         options: of the dialects, such as ``mode="delta"`` for ChatGLM.
 
     Raises:
@@ -63,6 +65,7 @@ class Simulator:
         gzip: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        own_names_only: bool = False,
         **options: Any,
     ) -> None:
         if framing is not None and framing not in get_args(Framing):
@@ -84,7 +87,7 @@ class Simulator:
         only = self._services.only
         # What one of several services cannot say is known only when it is asked.
         self._answers = Answers(script, only.check if only is not None else None)
-        self._server = LoopbackServer(self, host=host, port=port)
+        self._server = LoopbackServer(self, host=host, port=port, own_names_only=own_names_only)
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -199,8 +202,13 @@ class Simulator:
 
     @property
     def requests(self) -> tuple[SimulatedRequest, ...]:
-        """Every request, in the order in which they came."""
-        return self._server.requests
+        """The newest 10,000 requests, in the order in which they came; the newest 64 MiB of bodies stay with them."""
+        return tuple(self._services.readable(each) for each in self._server.requests)
+
+    @property
+    def received(self) -> int:
+        """How many requests came in all."""
+        return self._server.received
 
     @property
     def questions(self) -> tuple[SimulatedRequest, ...]:
@@ -210,8 +218,7 @@ class Simulator:
     @property
     def prompts(self) -> tuple[str, ...]:
         """What the user said last in each question."""
-        asked = [self._services.route(request) for request in self.questions]
-        return tuple(dialect.prompt(request) for dialect, request in asked if dialect is not None)
+        return tuple(request.prompt for request in self.questions)
 
     @property
     def disconnects(self) -> tuple[SimulatedRequest, ...]:
@@ -230,11 +237,11 @@ class Simulator:
 
     def wait_for_requests(self, count: int = 1, timeout: float = 10.0) -> bool:
         """Wait until ``count`` requests came; return whether they did within ``timeout`` seconds."""
-        return self._server.wait_for(lambda: len(self.requests) >= count, timeout)
+        return self._server.wait_for(lambda: self.received >= count, timeout)
 
     def wait_for_disconnects(self, count: int = 1, timeout: float = 10.0) -> bool:
         """Wait until ``count`` clients left early; return whether they did within ``timeout`` seconds."""
-        return self._server.wait_for(lambda: len(self.disconnects) >= count, timeout)
+        return self._server.wait_for(lambda: self._server.departures >= count, timeout)
 
     def wait_until_idle(self, timeout: float = 10.0) -> bool:
         """Wait until no connection is open; return whether that was so within ``timeout`` seconds."""
@@ -248,6 +255,10 @@ class Simulator:
         if dialect is None:
             names = ", ".join(self.providers)
             detail = f"{request.method} {request.path} is no address of {names}"
+            only = self._services.addressed(request)
+            missing: Callable[[str], SimulatedResponse] | None = getattr(only, "missing", None)
+            if missing is not None:
+                return missing(detail)
             return SimulatedResponse.of_json({"detail": detail}, 404)
         try:
             response = dialect.respond(seen, self._answers)

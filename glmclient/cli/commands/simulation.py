@@ -60,7 +60,9 @@ def simulate(
     from ...simulator import Simulator
 
     script = () if answer is None else (answer,)
-    with Simulator(*script, provider=provider, host=host, port=port, delay=delay) as simulator:
+    with Simulator(
+        *script, provider=provider, host=host, port=port, delay=delay, own_names_only=True
+    ) as simulator:
         names = simulator.providers
         for name in names:
             url = simulator.url_of(name)
@@ -86,8 +88,8 @@ def _tell_requests(simulator: Simulator, ended: threading.Event, *, quiet: bool)
     told = 0
     while not ended.is_set():
         simulator.wait_for_requests(told + 1, _LOOK_SECONDS)
-        requests = simulator.requests
-        for request in requests[told:]:
+        requests, received = simulator.requests, simulator.received
+        for request in requests[len(requests) - (received - told) :]:
             if not quiet:
                 click.echo(f"{request.method} {request.path} ({len(request.body)} bytes)", err=True)
-        told = len(requests)
+        told = received

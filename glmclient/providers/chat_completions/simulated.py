@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...core.secrets import Secret
 from ...errors import ConfigurationError
-from ...simulator.http import SimulatedRequest, SimulatedResponse
-from ...simulator.script import Answer, Answers, Refusal, script_failure
+from ...simulator.http import Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
+from ...simulator.script import Answer, Answers, Refusal, Step, script_failure
 from .encoder import Flavour, Layout
 from .frames import encode, encoded, whole_answer
 from .provider import MODELS
@@ -80,7 +81,7 @@ class Platform:
 
     def handles(self, request: SimulatedRequest) -> bool:
         """Tell whether the path is one of the platform's."""
-        return request.path.endswith((CHAT, LIST))
+        return request.path.endswith((CHAT, LIST)) or f"{LIST}/" in request.path
 
     def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
         """Answer a question, list the models, or refuse."""
@@ -88,10 +89,13 @@ class Platform:
         refusal = self._refusal(request)
         if refusal is not None:
             return refused(refusal, flavour)
-        if request.path.endswith(LIST):
-            return self._list()
+        if not request.path.endswith(CHAT):
+            return self._list(request.path.partition(f"{LIST}/")[2])
         if not _is_question(request.json):
             return refused(Refusal("bad_request"), flavour)
+        if request.json.get("n") not in (None, 1):
+            words = "n is not supported here: one answer is written for each question."
+            return refused(Refusal("bad_request", words), flavour)
         answer = answers.next(request)
         if answer.refusal is not None:
             return refused(answer.refusal, flavour, answer)
@@ -100,12 +104,16 @@ class Platform:
             broken = next((step for step in answer.said if isinstance(step, Refusal)), None)
             if broken is not None:
                 return refused(broken, flavour, answer)
-            return SimulatedResponse.of_json(whole_answer(answer.said, layout))
+            return _whole(answer, layout)
         return SimulatedResponse(
             headers=(EVENT_STREAM, ("Cache-Control", "no-cache")),
             body=encoded(answer.said, layout),
             before=answer.before,
         )
+
+    def missing(self, words: str) -> SimulatedResponse:
+        """Say that there is nothing at the path."""
+        return refused(Refusal("not_found", words, 404), self._layout.flavour)
 
     def failed(self, words: str) -> SimulatedResponse:
         """Say that the script failed."""
@@ -118,20 +126,27 @@ class Platform:
                 return Refusal("login")
         elif self._key is not None and key != self._key.reveal():
             return Refusal("authentication")
-        method = "GET" if request.path.endswith(LIST) else "POST"
+        method = "POST" if request.path.endswith(CHAT) else "GET"
         if request.method != method:
             return Refusal(
                 "bad_request", f"Request method '{request.method}' is not supported", 405
             )
         return None
 
-    def _list(self) -> SimulatedResponse:
+    def _list(self, model_id: str) -> SimulatedResponse:
+        """Return the list of models, or the one with an id."""
         flavour, created = self._layout.flavour, self._layout.created
         listed = [
             {"id": model, "object": "model", "created": created, "owned_by": _OWNER[flavour]}
             for model in self._models
         ]
-        return SimulatedResponse.of_json({"object": "list", "data": listed})
+        if not model_id:
+            return SimulatedResponse.of_json({"object": "list", "data": listed})
+        one = next((each for each in listed if each["id"] == model_id), None)
+        if one is None:
+            words = f"The model `{model_id}` does not exist."
+            return refused(Refusal("not_found", words, 404), flavour)
+        return SimulatedResponse.of_json(one)
 
     def _layout_for(self, body: dict[str, Any]) -> Layout:
         flavour = self._layout.flavour
@@ -168,6 +183,30 @@ class OpenAICompatible(Platform):
         key: str | None = None,
     ) -> None:
         super().__init__(flavour=flavour, tool_stream=tool_stream, models=models, key=key)
+
+
+def _whole(answer: Answer, layout: Layout) -> SimulatedResponse:
+    """Return an answer without ``stream``: it waits as long as the stream would, and is cut or reset where that is."""
+    steps: list[Step] = []
+    before: list[Pause | Wait | Cut | Reset] = [*answer.before]
+    end: Cut | Reset | None = None
+    for step in answer.said:
+        if isinstance(step, (Cut, Reset)):
+            end = step
+            break
+        if isinstance(step, (Pause, Wait)):
+            before.append(step)
+        else:
+            steps.append(step)
+    whole = SimulatedResponse.of_json(whole_answer(tuple(steps), layout))
+    if end is None:
+        return replace(whole, before=before)
+    (body,) = whole.body
+    assert isinstance(body, bytes)
+    # The head promises more than comes, as when a server dies while it writes.
+    headers = (*whole.headers, ("Content-Length", str(len(body))))
+    half = [body[: len(body) // 2], end]
+    return replace(whole, headers=headers, body=half, framing="close", before=before)
 
 
 def _is_question(body: Any) -> bool:

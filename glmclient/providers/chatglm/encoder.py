@@ -106,9 +106,11 @@ class Parts:
     Args:
         layout: how frames are laid out.
         finish: the end to come, whose ids and model every frame carries.
+        rendered: write the frames; a check of a script needs only what raises.
     """
 
-    def __init__(self, layout: Layout, finish: Finish) -> None:
+    def __init__(self, layout: Layout, finish: Finish, *, rendered: bool = True) -> None:
+        self._rendered = rendered
         self._layout = layout
         self._conversation_id = finish.conversation_id or layout.conversation_id
         self._response_id = finish.response_id or layout.response_id
@@ -256,6 +258,8 @@ class Parts:
             only: the one item to tell of the changed part, in place of its whole content.
             last_error: why the service intervened or failed.
         """
+        if not self._rendered:
+            return b""
         content = {id(part): part.content() if only is None else [only] for part in changed}
         if self._layout.mode == "delta":
             # A part that is not finished has nothing new to tell.

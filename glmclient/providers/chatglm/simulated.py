@@ -77,10 +77,12 @@ def encode(steps: Iterable[Step], layout: Layout | None = None) -> list[BodyItem
     return list(encoded(tuple(steps), layout if layout is not None else Layout()))
 
 
-def encoded(steps: tuple[Step, ...], layout: Layout) -> Iterator[BodyItem]:
-    """Yield what `encode` returns, one item at a time."""
+def encoded(
+    steps: tuple[Step, ...], layout: Layout, *, rendered: bool = True
+) -> Iterator[BodyItem]:
+    """Yield what `encode` returns, one item at a time; frames are empty if they are not rendered."""
     finish = next((step for step in steps if isinstance(step, Finish)), Finish("stop"))
-    parts = Parts(layout, finish)
+    parts = Parts(layout, finish, rendered=rendered)
     begun = not layout.empty_first
     for step, following in itertools.zip_longest(steps, steps[1:]):
         if isinstance(step, EndBody):
@@ -254,7 +256,9 @@ class ChatGLM:
     def check(self, answer: Answer) -> object:
         """Raise a `ConfigurationError` if the service has no way to say ``answer``."""
         if answer.refusal is None:
-            encode(answer.said, self._layout)
+            # No frame is rendered: snapshots of a long answer would be large, and grow with its square.
+            for _ in encoded(answer.said, self._layout, rendered=False):
+                pass
         return None
 
     def prompt(self, request: SimulatedRequest) -> str:
