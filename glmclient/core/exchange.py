@@ -27,6 +27,7 @@ from .failures import Progress, ended_early, head_too_long, meaning, too_many_ev
 from .http import Head, Request, origin
 from .identity import Identity
 from .limits import Limits, Timeout
+from .refusals import HTML_TYPES
 from .retry import RetryPolicy
 from .secrets import credentials, mask
 from .steps import (
@@ -169,6 +170,9 @@ class Exchange:
             LimitExceeded: the body is longer than ``bound``.
             ProtocolError: its compressed data is corrupt, or cut.
         """
+        if head.content_type in HTML_TYPES:
+            # A page for people is a refusal, whatever its status: no more of it is read than of any refusal.
+            return (yield from self.refused(head))
         decoder = self._content_decoder(head)
         pieces: list[bytes] = []
         size = 0
