@@ -143,7 +143,7 @@ class AsyncStream(BaseStream):
 
     async def aclose(self) -> None:
         """Release the connection now; the service is told where it can be. What came stays on the stream."""
-        if self._closed:
+        if self._closed or self._is_copy():
             return
         if not self._busy.acquire(blocking=False):
             self.cancel()  # a reader in another task is blocked: it is the one to leave
@@ -160,6 +160,8 @@ class AsyncStream(BaseStream):
 
     def cancel(self) -> None:
         """End the stream from any task or thread: a reader that is blocked gets `StreamCancelled`."""
+        if self._is_copy():
+            return
         self._cancelled = True
         self._channel.cancel()
         self._exchange.stop_waiting()
@@ -176,7 +178,7 @@ class AsyncStream(BaseStream):
                 self._busy.release()
 
     async def _leave(self) -> None:
-        if self._closed:
+        if self._closed or self._is_copy():
             return
         self._drop_unread()
         self._note_closed()
@@ -187,7 +189,7 @@ class AsyncStream(BaseStream):
 
     def _abandon(self) -> None:
         """Leave from where nothing can be awaited: a loop that was left."""
-        if not self._closed and not self._busy.locked():
+        if not self._closed and not self._is_copy() and not self._busy.locked():
             # What is read from now on is told so at once, and not only when the connection is closed.
             self._ended = self._ended or self._answered
             self._left = True
@@ -200,8 +202,10 @@ class AsyncStream(BaseStream):
             await self.aclose()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and self._opened:
-            self._note_closed()
+        if getattr(self, "_closed", True) or self._is_copy():
+            return
+        self._note_closed()
+        if self._opened:
             channel, transport, exchange = self._channel, self._transport, self._exchange
             channel.cancel()
             channel.spawn(lambda: _part(channel, transport, exchange))

@@ -52,7 +52,8 @@ class BaseStream:
         """The loop over it was left; where closing has to be awaited, it is closed only soon."""
         self._cancelled = False
         self._iterating = False
-        self._owner = os.getpid()
+        self._owner: int | None = None
+        """The process that opened the connection."""
 
     # -- what has been handed over -------------------------------------------------------------------------
 
@@ -116,9 +117,15 @@ class BaseStream:
         """Take the right to drive the flow, or raise what a read would raise now.
 
         Raises:
-            StreamMisuse: somebody else is reading, or the stream was closed.
+            StreamMisuse: another reader is active, the stream was closed, or a fork copied it.
             GLMError: what ended the stream.
         """
+        if self._owner is None:
+            self._owner = os.getpid()
+        elif self._is_copy():
+            raise StreamMisuse(
+                "this stream was opened before the process was forked: only the parent can read it. Ask anew."
+            )
         if not self._busy.acquire(False):
             self._check_readable()
             raise StreamMisuse("two readers at once: read a stream from one place, or ask twice.")
@@ -131,6 +138,21 @@ class BaseStream:
         with self._folding:
             self._fold_first(len(self._batch))
             self._batch, self._folded = _NOTHING, 0
+
+    def _is_copy(self) -> bool:
+        """Tell whether a fork copied this open stream: connection and answer belong to the parent process.
+
+        The first call also closes the copy, which sends nothing: `transports.forks` has cut it off.
+        """
+        if self._owner is None or self._owner == os.getpid():
+            return False
+        if not self._closed:
+            self._note_closed()
+            self._let_go()
+        return True
+
+    def _let_go(self) -> None:
+        """Free what the copy in a forked child holds, if that needs no event loop."""
 
     def _check_readable(self) -> None:
         if self._cancelled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -150,7 +149,7 @@ class Stream(BaseStream):
 
     def close(self) -> None:
         """Release the connection now; the service is told where it can be. What came stays on the stream."""
-        if self._closed:
+        if self._closed or self._is_copy():
             return
         if not self._busy.acquire(blocking=False):
             self.cancel()  # a reader in another thread is blocked: it is the one to leave
@@ -167,6 +166,8 @@ class Stream(BaseStream):
 
     def cancel(self) -> None:
         """End the stream from any thread: a reader that is blocked gets `StreamCancelled`."""
+        if self._is_copy():
+            return
         self._cancelled = True
         self._channel.cancel()
         self._exchange.stop_waiting()
@@ -182,7 +183,7 @@ class Stream(BaseStream):
                 self._busy.release()
 
     def _leave(self) -> None:
-        if self._closed:
+        if self._closed or self._is_copy():
             return
         self._drop_unread()
         self._note_closed()
@@ -191,8 +192,11 @@ class Stream(BaseStream):
             self._flow.close()
         finally:
             self._channel.close()
-        if request is not None and self._owner == os.getpid():  # a fork's copy has nothing to say
+        if request is not None:
             _tell(self._transport.apart(), self._exchange, request)
+
+    def _let_go(self) -> None:
+        self._channel.abandon()
 
     def __del__(self) -> None:
         # A finalizer may run anywhere, under any lock: only the socket is let go.

@@ -17,6 +17,7 @@ from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
 from ...errors import TransportFailure
 from ..base import Route, proxy_failure, scrubbed
+from ..forks import guard
 from .event_loop import EventLoop, shut_down
 from .joined_events import join_events
 from .pool import Key, Lines
@@ -103,6 +104,7 @@ class HttpxChannel:
         stream = response.extensions.get("network_stream")
         if stream is not None:
             self._sock = stream.get_extra_info("socket")
+            guard(self._sock)
         self._check()
         return Head.of(response.status_code, response.headers.multi_items())
 
@@ -176,8 +178,14 @@ class HttpxChannel:
             return
         if self._response is not None and self._exhausted and self._line is not None:
             line, response = self._line, self._response
+            try:
+                await response.aclose()
+            except BaseException:
+                await (
+                    self.aclose()
+                )  # cancelled meanwhile: the connection must not stay in the list of those in use
+                raise
             self._forget()
-            await response.aclose()
             if response.headers.get("connection", "").lower() == "close":
                 await self._lines.discard(line)
             else:
@@ -191,19 +199,29 @@ class HttpxChannel:
         self._forget()
         if line is None or self._loop is None or not self._loop.is_running_here():
             return  # what belongs to another event loop ended with it
-        with anyio.CancelScope(shield=True):
+
+        async def close() -> None:
             try:
                 if response is not None:
                     with contextlib.suppress(*GONE):
                         await response.aclose()
                 if chunks is not None:
                     await _end(chunks)
-            finally:  # asyncio's own way to cancel a task heeds no shield, but it strikes only once
+            finally:
                 await self._lines.discard(line)
                 if dialled is not None:
                     # httpcore forgets a socket whose TLS, or whose SOCKS greeting, is cancelled or refused.
                     with contextlib.suppress(*GONE):
                         await dialled.aclose()
+
+        with anyio.CancelScope(shield=True):
+            try:
+                await close()
+            except BaseException:
+                # asyncio's own way to cancel a task ignores the shield, and it can be used again while we close. A
+                # task of its own closes what is left.
+                self._loop.spawn(close)
+                raise
 
     def cancel(self) -> None:
         """Wake whoever is blocked in a step; safe from any task and any thread."""

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..forks import plain_socket
+
 __all__ = ["EventLoop", "shut_down"]
 
 log: logging.Logger = logging.getLogger("glmclient.stream")
@@ -19,10 +21,16 @@ _tasks: set[Any] = set()
 
 
 def shut_down(sock: Any) -> None:
-    """Shut a socket that a loop lends down both ways, which wakes who reads from it.
+    """Shut a socket that an event loop lends down both ways, which ends a read that waits for it.
 
-    It is done through a descriptor of our own, because some loops lend sockets that refuse it.
+    asyncio and trio lend an object around the system's socket. Some other loops show no such socket: there it is done
+    through a descriptor of our own, which fails if the process has none left.
     """
+    plain = plain_socket(sock)
+    if plain is not None:
+        with contextlib.suppress(OSError):
+            plain.shutdown(socket.SHUT_RDWR)
+        return
     with (
         contextlib.suppress(OSError, ValueError),
         socket.socket(fileno=os.dup(sock.fileno())) as twin,

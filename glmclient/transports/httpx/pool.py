@@ -63,10 +63,16 @@ class _Store(Generic[L]):
             yield
         finally:
             self.over = True
-            with anyio.CancelScope(shield=True):
-                await self.close_idle()
-                for line in list(self.lent):
-                    await self.close(line)
+            # Without hooks for asynchronous generators (nest_asyncio), the garbage collector ends this one, when
+            # nothing can be awaited any more.
+            if self.loop.is_running_here():
+                await self.close_all()
+
+    async def close_all(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.close_idle()
+            for line in list(self.lent):
+                await self.close(line)
 
 
 class Lines(Generic[L]):

@@ -6,9 +6,11 @@ knows of no channels.
 
 from __future__ import annotations
 
+import queue
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from email.errors import (
     FirstHeaderLineIsContinuationDefect,
@@ -25,7 +27,9 @@ import urllib3.connection
 import urllib3.exceptions
 
 from ..base import Route
+from ..forks import guard
 from ..socks import SocksProxy, negotiate
+from ..tcp import KEEPALIVE_SECONDS
 from .chunks import BadChunk, ChunkedResponse
 from .deadline import DeadlineSocket, TooMuch
 from .dial import Alarm, NameNotFound, dial, wake
@@ -125,6 +129,16 @@ class _Ours:
     """The proxy to dial through; urllib3's own support needs PySocks, which dials for itself."""
     twin: socket.socket | None = None
     """The same connection by another descriptor: TLS takes the first one away before it shakes hands."""
+    idle_since: float | None = None
+    """When the connection went back to the pool."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection serves again; urllib3 asks when it takes one from a pool."""
+        since = self.idle_since
+        if since is not None and time.monotonic() - since > KEEPALIVE_SECONDS:
+            return False
+        return bool(super().is_connected)  # type: ignore[misc]
 
     def _new_conn(self) -> Any:
         # urllib3 names this method as the one to override for another way to connect. If it were ever renamed,
@@ -153,6 +167,7 @@ class _Ours:
         sock.deadline = until
         if isinstance(self, urllib3.connection.HTTPSConnection):
             self.twin = raw.dup()
+            guard(self.twin)
             channel.announce(partial(wake, self.twin))
         if socks is not None:
             self._through(socks, sock)
@@ -172,6 +187,7 @@ class _Ours:
             raise
 
     def connect(self) -> None:
+        self.idle_since = None
         try:
             super().connect()  # type: ignore[misc]
         finally:
@@ -221,11 +237,32 @@ class _TLSConnection(_Ours, urllib3.connection.HTTPSConnection):
         return line
 
 
-class _Pool(urllib3.HTTPConnectionPool):
+class _Keeping:
+    """What our pools do differently from urllib3's."""
+
+    pool: Any
+
+    def _put_conn(self, conn: Any) -> None:
+        # urllib3 warns for each connection that finds the pool full, although more threads than the pool has places
+        # are no mistake: the connection is closed, and the next question opens another.
+        pool = self.pool
+        if conn is None:
+            return
+        conn.idle_since = time.monotonic()
+        try:
+            if pool is not None:
+                pool.put(conn, block=False)
+                return
+        except queue.Full:
+            pass
+        conn.close()
+
+
+class _Pool(_Keeping, urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(urllib3.HTTPSConnectionPool):
+class _TLSPool(_Keeping, urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

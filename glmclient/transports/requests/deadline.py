@@ -7,6 +7,7 @@ it, and counts what a response's head, or the framing of its body, may bring.
 
 from __future__ import annotations
 
+import _socket
 import io
 import socket
 from collections.abc import Callable
@@ -50,8 +51,9 @@ class DeadlineSocket:
     @property
     def plain(self) -> socket.socket:
         """The socket of the system: below TLS within TLS there is another one."""
-        sock = self.sock
-        while not isinstance(sock, socket.socket):
+        sock: Any = self.sock
+        # Under eventlet, TLS sockets are of the second kind and plain ones of the first.
+        while not isinstance(sock, (socket.socket, _socket.socket)):
             sock = sock.socket
         found: socket.socket = sock
         return found

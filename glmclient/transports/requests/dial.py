@@ -6,6 +6,7 @@ system likes, and can be woken from neither.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -16,6 +17,9 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
+
+from ..forks import guard
+from ..tcp import KEEPALIVE_OPTIONS
 
 __all__ = ["Alarm", "NameNotFound", "dial", "wake"]
 
@@ -33,9 +37,13 @@ def wake(sock: socket.socket) -> None:
 
     The plain socket's method is used for TLS too: ``SSLSocket.shutdown`` drops the TLS state under a reader.
     """
+    plain: Any = getattr(socket.socket, "shutdown", None)
+    if plain is None or not isinstance(sock, socket.socket):
+        # eventlet's sockets have the method as an attribute of each object; its TLS sockets are the system's.
+        plain = _socket.socket.shutdown if isinstance(sock, _socket.socket) else type(sock).shutdown
     # ENOTCONN: the peer was faster; EBADF: it is closed already.
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        plain(sock, socket.SHUT_RDWR)
 
 
 def dial(
@@ -69,7 +77,8 @@ def dial(
             last = error
             continue
         try:
-            for option in options:
+            guard(sock)
+            for option in (*options, *KEEPALIVE_OPTIONS):
                 sock.setsockopt(*option)
             seconds = left()
             _connect(

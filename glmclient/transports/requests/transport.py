@@ -17,6 +17,7 @@ from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
 from ...errors import TransportFailure
 from ..base import Route, proxy_failure, scrubbed
+from ..forks import guard
 from ..socks import SocksProxy
 from ..tls import tls_context
 from .connections import Response, chain_of, kind_of, performing, pools
@@ -60,6 +61,19 @@ class _Adapter(requests.adapters.HTTPAdapter):
             pool = {"ssl_context": tls_context(verify)}
         return host, pool
 
+    def close(self) -> None:
+        """Close every idle connection now.
+
+        urllib3 leaves that to the pools' finalizers, and the traceback of a failed connect may refer to a pool.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            keys = (
+                manager.pools.keys()
+            )  # a copy: urllib3's container cannot be iterated while threads use it
+            for pool in filter(None, map(manager.pools.get, keys)):
+                pool.close()
+        super().close()
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave the pool alone: its TLS context says what to verify."""
 
@@ -82,7 +96,6 @@ class RequestsChannel:
         self._send: Send | None = None
         self._exhausted = False
         self._reused = False
-        self._owner = os.getpid()
 
     # -- what connections report ---------------------------------------------------------------------------
 
@@ -100,6 +113,7 @@ class RequestsChannel:
         sock.deadline, sock.idle = step.deadline, step.idle
         sock.allowance = _allowance(step)
         self._sock = sock
+        guard(sock.plain)
         self.announce(partial(wake, sock.plain))
 
     # -- steps ---------------------------------------------------------------------------------------------
@@ -209,16 +223,15 @@ class RequestsChannel:
         reply, sock = self._reply, self._sock
         self._forget()
         if reply is not None:
-            if sock is not None and self._owner == os.getpid():
-                wake(sock.plain)  # a copy in a forked child would keep the service believing
+            if sock is not None:
+                wake(sock.plain)  # a copy in a forked child would keep the connection open
             reply.raw.close()
 
     def abandon(self) -> None:
         """Let go of the socket, from a finalizer: without waiting, and without any lock."""
         sock = self._sock
         if sock is not None:
-            if self._owner == os.getpid():
-                wake(sock.plain)
+            wake(sock.plain)
             sock.sock.close()
 
     def cancel(self) -> None:
@@ -248,7 +261,9 @@ class RequestsChannel:
             return TransportFailure("cancelled")
         chain = list(chain_of(error))
         kind = kind_of(chain)
-        if kind == "broken" and stale:
+        if kind in ("broken", "proxy") and stale:
+            # urllib3 reports every end of a connection to a proxy as a failure of the proxy. Here the request went
+            # out on a connection that had served before, and not one byte came back.
             kind = "stale"
         if kind == "timeout" and not connected:
             kind = "connect_timeout"  # TLS and proxies talk before the connection is ours
