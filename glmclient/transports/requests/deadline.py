@@ -55,7 +55,7 @@ class DeadlineSocket:
         # Under eventlet, TLS sockets are of the second kind and plain ones of the first.
         while not isinstance(sock, (socket.socket, _socket.socket)):
             sock = sock.socket
-        found: socket.socket = sock
+        found: socket.socket = sock  # type: ignore[assignment]
         return found
 
     def gettimeout(self) -> float | None:
