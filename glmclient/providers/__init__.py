@@ -25,17 +25,87 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from .base import Provider
+    from ..core.exchange import Exchange as Exchange
+    from ..core.exchange import Flow as Flow
+    from ..core.exchange import StreamDecoder as StreamDecoder
+    from ..core.http import Head as Head
+    from ..core.http import Request as Request
+    from ..core.http import checked_key as checked_key
+    from ..core.http import dump_json as dump_json
+    from ..core.http import load_object as load_object
+    from ..core.http import merged_headers as merged_headers
+    from ..core.identity import Identity as Identity
+    from ..core.refusals import refusal as refusal
+    from ..core.secrets import Secret as Secret
+    from ..core.sse import Frame as Frame
+    from ..core.sse import SSEParser as SSEParser
+    from ..messages import checked_messages as checked_messages
+    from ..messages import fold_system as fold_system
+    from ..messages import text_of as text_of
+    from .base import Capabilities as Capabilities
+    from .base import Chat as Chat
+    from .base import Model as Model
+    from .base import Provider as Provider
+    from .base import check_options as check_options
+
+_PUBLIC = {
+    name: module
+    for module, names in {
+        "glmclient.core.exchange": "Exchange Flow StreamDecoder",
+        "glmclient.core.http": "Head Request checked_key dump_json load_object merged_headers",
+        "glmclient.core.identity": "Identity",
+        "glmclient.core.refusals": "refusal",
+        "glmclient.core.secrets": "Secret",
+        "glmclient.core.sse": "Frame SSEParser",
+        "glmclient.messages": "checked_messages fold_system text_of",
+        "glmclient.providers.base": "Capabilities Chat Model Provider check_options",
+    }.items()
+    for name in names.split()
+}
+"""What a provider of another distribution is built from, by the module that holds it; imported when it is used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 __all__ = [
     "BUILT_IN",
     "DEFAULT_SERVICE",
     "ENTRY_POINTS",
+    "Capabilities",
+    "Chat",
+    "Exchange",
+    "Flow",
+    "Frame",
+    "Head",
+    "Identity",
     "KeyNeed",
+    "Model",
+    "Provider",
+    "Request",
+    "SSEParser",
+    "Secret",
     "ServiceInfo",
+    "StreamDecoder",
+    "check_options",
+    "checked_key",
+    "checked_messages",
+    "dump_json",
+    "fold_system",
+    "load_object",
+    "merged_headers",
+    "refusal",
     "service",
     "service_names",
     "services",
+    "text_of",
 ]
 
 log: logging.Logger = logging.getLogger("glmclient.providers")

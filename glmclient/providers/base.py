@@ -34,6 +34,9 @@ _ELSEWHERE: Mapping[str, str] = {
 }
 """What people know from elsewhere, and no service takes as an option."""
 
+_FOR_EVENTS = ("include_status", "include_unknown")
+"""They ask for events that a service may have; one that has none takes them, too, and sends none."""
+
 _HOPELESS = (501, 505)
 """They say that the request will never be served (RFC 9110 §15.6.2, §15.6.6)."""
 
@@ -149,13 +152,13 @@ def check_options(service: str, options: Mapping[str, Any], known: Iterable[str]
                 raise ConfigurationError(
                     f"{service} cannot honour the option {name!r}: {_ELSEWHERE[name]}"
                 )
-        elif name not in known:
+        elif name not in (*known, *_FOR_EVENTS):
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ConfigurationError(
                 f"{service} cannot honour the option {name!r}.{hint} It takes: {', '.join(known) or 'no options'}."
             )
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None and name in known}
 
 
 def checked_model(model: str | None) -> str | None:

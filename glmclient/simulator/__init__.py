@@ -14,7 +14,20 @@ from .http import (
     SimulatedResponse,
     Wait,
 )
-from .script import AnswerLike, EndBody, Open, Refusal, Script, ScriptLike, Step
+from .script import (
+    Answer,
+    AnswerLike,
+    Answers,
+    Dialect,
+    EndBody,
+    Open,
+    Refusal,
+    Script,
+    ScriptLike,
+    Step,
+    script_failure,
+    unsupported,
+)
 from .serve import serve
 from .server import LoopbackServer
 from .services import PROVIDERS
@@ -22,9 +35,12 @@ from .simulator import Simulator
 
 __all__ = [
     "PROVIDERS",
+    "Answer",
     "AnswerLike",
+    "Answers",
     "BodyItem",
     "Cut",
+    "Dialect",
     "EndBody",
     "Framing",
     "LoopbackServer",
@@ -41,5 +57,7 @@ __all__ = [
     "Simulator",
     "Step",
     "Wait",
+    "script_failure",
     "serve",
+    "unsupported",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..providers import BUILT_IN, service, service_names, services
+from ..providers import BUILT_IN, ServiceInfo, service, service_names, services
 from .http import SimulatedRequest
 from .script import Dialect
 
@@ -27,20 +27,27 @@ class Services:
     Each has the path ``/services/<its name>`` there; a path at the root belongs to the first dialect that has it.
 
     Args:
-        provider: a name, several, or ``"all"``.
+        provider: a name or a `ServiceInfo`, several, or ``"all"``.
         options: of the dialects; each takes those that it knows.
 
     Raises:
         ConfigurationError: there is no such service, it cannot be simulated, or there is no such option.
     """
 
-    def __init__(self, provider: str | Sequence[str], options: Mapping[str, Any]) -> None:
-        self._dialects = _dialects(_names(provider), options)
+    def __init__(
+        self, provider: str | ServiceInfo | Sequence[str | ServiceInfo], options: Mapping[str, Any]
+    ) -> None:
+        self._infos = {info.name: info for info in _infos(provider)}
+        self._dialects = _dialects(self._infos.values(), options)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the services."""
         return tuple(self._dialects)
+
+    def info(self, name: str) -> ServiceInfo:
+        """Return the row of a service that is simulated here, else the one of that name in the table."""
+        return self._infos[name] if name in self._infos else service(name)
 
     @property
     def only(self) -> Dialect | None:
@@ -92,20 +99,22 @@ def simulated_names() -> tuple[str, ...]:
     return tuple(info.name for info in services() if info.simulated is not None)
 
 
-def _names(provider: str | Sequence[str]) -> tuple[str, ...]:
-    chosen = (provider,) if isinstance(provider, str) else tuple(provider)
+def _infos(
+    provider: str | ServiceInfo | Sequence[str | ServiceInfo],
+) -> tuple[ServiceInfo, ...]:
+    chosen = (provider,) if isinstance(provider, (str, ServiceInfo)) else tuple(provider)
     names = simulated_names() if chosen == ("all",) else chosen
     for name in names:
-        if name not in service_names():
+        if not isinstance(name, ServiceInfo) and name not in service_names():
             raise ConfigurationError(
                 f"no service {name!r} can be simulated; there are {', '.join(simulated_names())}, and 'all'."
             )
     if not names:
         raise ConfigurationError("name at least one service to simulate.")
-    return names
+    return tuple(name if isinstance(name, ServiceInfo) else service(name) for name in names)
 
 
-def _dialects(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Dialect]:
+def _dialects(infos: Iterable[ServiceInfo], options: Mapping[str, Any]) -> dict[str, Dialect]:
     """Make the dialects, each with the options that it takes.
 
     Raises:
@@ -113,11 +122,11 @@ def _dialects(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, Dia
     """
     made: dict[str, Dialect] = {}
     known: set[str] = set()
-    for name in names:
-        dialect: Callable[..., Dialect] = service(name).simulated_class()
+    for info in infos:
+        dialect: Callable[..., Dialect] = info.simulated_class()
         takes = set(inspect.signature(dialect).parameters)
         known |= takes
-        made[name] = dialect(**{o: value for o, value in options.items() if o in takes})
+        made[info.name] = dialect(**{o: value for o, value in options.items() if o in takes})
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, sorted(known), 1)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ConfigurationError
-from ..providers import DEFAULT_SERVICE, service
+from ..providers import BUILT_IN, DEFAULT_SERVICE, ServiceInfo, service_names
 from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse, close_body
 from .script import Answers, ScriptLike
 from .server import LoopbackServer
@@ -41,7 +41,8 @@ class Simulator:
     Args:
         script: a text, a list of steps, a `Refusal` or an `APIStatusError`; a `Script` of several such answers, one
             for each question; or a function that returns one for a request.
-        provider: the service to be, as clients name it; several names; or ``"all"`` of them at one address.
+        provider: the service to be, as clients name it; a `ServiceInfo` that is not registered; several of these; or
+            ``"all"`` services at one address.
         delay: seconds before each event.
         framing: how the end of a stream is told: ``chunked``, ``close`` or ``length``; the service's own if ``None``.
         gzip: compress the streams.
@@ -59,7 +60,7 @@ class Simulator:
         self,
         script: ScriptLike = HELLO,
         *,
-        provider: str | Sequence[str] = DEFAULT_SERVICE,
+        provider: str | ServiceInfo | Sequence[str | ServiceInfo] = DEFAULT_SERVICE,
         delay: float = 0.0,
         framing: Framing | None = None,
         gzip: bool = False,
@@ -185,10 +186,15 @@ class Simulator:
 
     def _arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         name = arguments.get("provider", self.providers[0])
-        own: dict[str, Any] = {"base_url": self.url_of(name), "provider": name, "trust_env": False}
-        if service(name).key == "required":
-            own["api_key"] = KEY
-        return own | arguments
+        info = self._services.info(name)
+        key = {"api_key": KEY} if info.key == "required" else {}
+        if name in BUILT_IN or info.name in service_names():
+            own = {"base_url": self.url_of(name), "provider": name, "trust_env": False, **key}
+            return own | arguments
+        # A service that is not registered has no name that a client knows.
+        make: Callable[..., Any] = info.provider_class()
+        provider = make(base_url=self.url_of(name), **key)
+        return {"trust_env": False, **arguments, "provider": provider}
 
     def say(self, script: ScriptLike) -> None:
         """Answer from another script from now on.
