@@ -223,7 +223,14 @@ class Exchange:
         yield []
         read: Read = self._read()
         while True:
-            chunk: bytes = yield read
+            try:
+                chunk: bytes = yield read
+            except TransportFailure as broken:
+                if broken.kind not in ("broken", "garbage") or not getattr(
+                    decoder, "complete", False
+                ):
+                    raise
+                chunk = b""  # the answer is whole: a connection that breaks behind it takes nothing away
             batch: list[Event] = []
             failure: GLMError | None = None
             try:

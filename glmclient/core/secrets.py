@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Secret", "credentials", "is_credential", "mask"]
+__all__ = ["SHORTEST_SECRET", "Secret", "credentials", "is_credential", "mask"]
 
 _CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|session", re.IGNORECASE)
-_SHORTEST = 12
+SHORTEST_SECRET = 12
 """Characters from which a value is taken for a secret: masking a short word would maim messages, and
 the ``undefined`` that ChatGLM's page sends for a guest is none."""
 
@@ -49,7 +49,7 @@ def credentials(headers: Mapping[str, str]) -> Iterator[str]:
             for part in value.split(";"):
                 token = part.strip().rpartition(" ")[2]
                 secret = token.partition("=")[2] if "cookie" in name.lower() else token
-                if len(secret) >= _SHORTEST:
+                if len(secret) >= SHORTEST_SECRET:
                     yield secret
 
 

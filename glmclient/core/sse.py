@@ -41,13 +41,27 @@ class SSEParser:
     Args:
         max_line: bytes in one line, its end not counted.
         max_frame: bytes in the data of one frame, the line feeds that join its lines counted.
+        errors: also give frames of type ``error`` for what the standard ignores and some servers write: a field
+            ``error`` in place of ``data`` (llama.cpp), a JSON object without any field name (gateways that fail in
+            the middle), and the HTTP status in a comment (Alibaba), which becomes `status`.
     """
 
-    def __init__(self, *, max_line: int = _BOUNDS.line, max_frame: int = _BOUNDS.frame) -> None:
+    def __init__(
+        self,
+        *,
+        max_line: int = _BOUNDS.line,
+        max_frame: int = _BOUNDS.frame,
+        errors: bool = False,
+    ) -> None:
         self.last_event_id: str = ""
         """The id that the last blank line made current."""
         self.retry: int | None = None
         """The reconnection time in milliseconds that the service asked for last."""
+        self.status: int | None = None
+        """The HTTP status that a comment told last; only with ``errors``."""
+        self._errors = errors
+        self._bare = False
+        """The frame is a JSON object without field names; its further lines belong to it."""
         self._max_line = max_line
         self._max_frame = max_frame
         self._at_start = True
@@ -129,6 +143,8 @@ class SSEParser:
         name, _, value = line.partition(b":")
         if value[:1] == b" ":
             value = value[1:]
+        if self._errors:
+            name, value = self._beside_the_standard(line, name, value)
         if name == b"data":
             self._data_size += len(value) + 1
             if self._data_size - 1 > self._max_frame:
@@ -144,6 +160,18 @@ class SSEParser:
         # bytes.isdigit knows only ASCII; a number too long to be a time is no time either.
         elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
             self.retry = int(value)
+
+    def _beside_the_standard(self, line: bytes, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        """Return the field that a line stands for, where the standard would ignore it."""
+        if self._bare or (line[:1] == b"{" and not self._data):
+            self._bare, self._event = True, "error"
+            return b"data", line
+        if name == b"error" and value and not self._data:
+            self._event = "error"
+            return b"data", value
+        if not name and value.startswith(b"HTTP_STATUS/") and value[12:].isdigit():
+            self.status = int(value[12:15])
+        return name, value
 
     def _dispatch(self) -> Frame | None:
         """End the frame at a blank line; without a data line there is none, its type is dropped."""
@@ -161,6 +189,7 @@ class SSEParser:
         self._at_start = False
         self.last_event_id = self._id
         event, self._event = self._event, ""
+        self._bare = False
         return Frame(_decoded(data), event or "message", self._id)
 
 

@@ -33,10 +33,17 @@ class TemplateReader:
     Args:
         max_line: bytes in one line, its end not counted.
         max_frame: bytes in the data of one frame, the line feeds that join its lines counted.
+        errors: as for `SSEParser`.
     """
 
-    def __init__(self, *, max_line: int = _BOUNDS.line, max_frame: int = _BOUNDS.frame) -> None:
-        self._parser = SSEParser(max_line=max_line, max_frame=max_frame)
+    def __init__(
+        self,
+        *,
+        max_line: int = _BOUNDS.line,
+        max_frame: int = _BOUNDS.frame,
+        errors: bool = False,
+    ) -> None:
+        self._parser = SSEParser(max_line=max_line, max_frame=max_frame, errors=errors)
         self._bound = min(max_line, max_frame)
         self._prefix = bytearray()  # the frame up to the news; empty while nothing was learned
         self._suffix = b""  # the rest, from the closing quote to the blank line
@@ -51,6 +58,11 @@ class TemplateReader:
     def pending(self) -> bool:
         """Whether bytes of an unfinished line or frame are held: an end here is a cut."""
         return bool(self._held) or self._parser.pending
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that a comment of the stream told last."""
+        return self._parser.status
 
     def feed(self, chunk: bytes) -> Iterable[Frame | list[str]]:
         """Give what ``chunk`` completes; read it all before the next chunk is fed.

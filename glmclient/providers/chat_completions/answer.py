@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from typing import Any, TypeAlias
 
+from ...core.surrogates import Halves
 from ...errors import GLMError, ServerError, StreamInterrupted
 from ...events import Event, Finish, FinishReason, ReasoningDelta, SearchResults, TextDelta, Unknown
 from .think_tags import ThinkTags
 from .tool_calls import ToolFragments
 from .values import sources_of, usage_of
 
-__all__ = ["FINISH_REASONS", "AnswerReader", "Path"]
+__all__ = ["FINISH_REASONS", "AnswerReader", "ChoiceFailed", "Path"]
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices that lead to a value of a JSON document."""
@@ -30,7 +31,8 @@ FINISH_REASONS: dict[str, FinishReason] = {
 }
 """The services' words for the end of an answer (``docs/wire/open-platform.md`` §2.5); others are ``"other"``."""
 
-_NETWORK_ERROR = "network_error"
+_FAILED = frozenset({"network_error", "error"})
+"""Finish reasons by which services say that the inference failed (§2.5)."""
 
 _READ_CHUNK = frozenset({"choices", "error", "id", "model", "request_id", "usage", "web_search"})
 _READ_CHOICE = frozenset({"delta", "finish_reason", "index", "message"})
@@ -41,6 +43,14 @@ _TEXTS = ("content", "reasoning_content", "reasoning")
 _SAYING = (*_TEXTS, "tool_calls", "refusal")
 _LABELS = frozenset({"created", "object", "service_tier", "system_fingerprint"})
 """Constant labels of every chunk that say nothing about the answer."""
+
+
+class ChoiceFailed(Exception):
+    """A choice carries an error object in place of an answer."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__("the choice carries an error")
+        self.error = error
 
 
 class AnswerReader:
@@ -66,6 +76,8 @@ class AnswerReader:
         self._include_unknown = include_unknown
         self._request_id = request_id
         self._tools = ToolFragments()
+        self._halves = Halves()
+        self._reasoning_halves = Halves()
         self._first: dict[str, Any] | None = None
         self._last: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
@@ -112,7 +124,7 @@ class AnswerReader:
             self._unknown(chunk, _READ_CHUNK, out)
         if len(out) > before:
             self._shown = True
-        if self._reason == _NETWORK_ERROR:
+        if self._reason in _FAILED:
             raise self._failed()
 
     def _choices(self, choices: Any, out: list[Event]) -> None:
@@ -120,6 +132,8 @@ class AnswerReader:
             if not isinstance(choice, dict):
                 continue
             self._chosen = True
+            if choice.get("error"):
+                raise ChoiceFailed(choice["error"])
             index = choice.get("index")
             if index and type(index) is int:  # a stream has one answer
                 self._hand_out("choice", choice, out)
@@ -153,6 +167,10 @@ class AnswerReader:
             self._unknown(delta, _READ_DELTA, out)
 
     def _text(self, text: str, out: list[Event]) -> None:
+        if text and self._halves.needed(text):
+            text = self._halves.join(text)
+        if not text:
+            return
         if self._tags is None:
             out.append(TextDelta(text))
         else:
@@ -185,7 +203,10 @@ class AnswerReader:
             return
         if self._tags is not None:
             self._tags.reasoning_came()
-        out.append(ReasoningDelta(reasoning))
+        if self._reasoning_halves.needed(reasoning):
+            reasoning = self._reasoning_halves.join(reasoning)
+        if reasoning:
+            out.append(ReasoningDelta(reasoning))
 
     def _tool_calls(self, fragments: Any, out: list[Event]) -> None:
         for fragment in fragments if isinstance(fragments, list) else ():
@@ -237,22 +258,34 @@ class AnswerReader:
         before = len(out)
         self._last = self._expected
         if not self._expected_text:
-            out += map(ReasoningDelta, filter(None, texts))
-        elif self._tags is None:
             for text in texts:
                 if text:
-                    out.append(TextDelta(text))
+                    self._thinking(text, out)
+        elif self._tags is None:
+            halves = self._halves
+            for text in texts:
+                if text:
+                    if halves.needed(text):
+                        self._text(text, out)
+                    else:
+                        out.append(TextDelta(text))
         else:
             for text in texts:
-                self._tags.feed(text, out)
+                self._text(text, out)
         self._shown = self._shown or len(out) > before
 
     # -- the end -----------------------------------------------------------------------------------------------
 
     def finish(self, out: list[Event]) -> None:
         """Append the end of the answer."""
+        if half := self._reasoning_halves.end():
+            out.append(ReasoningDelta(half))
+        if half := self._halves.end():
+            out.append(TextDelta(half))
         if self._tags is not None:
             self._tags.end(out)
+        if (half_call := self._tools.end()) is not None:
+            out.append(half_call)
         raw = self._reason or None
         out.append(
             Finish(
@@ -274,9 +307,9 @@ class AnswerReader:
     def _failed(self) -> GLMError:
         """Return the error for an inference that broke with HTTP 200 (§2.5)."""
         cause = ServerError(
-            f"{self._service} failed in the middle of its work (finish_reason network_error). Try again.",
+            f"{self._service} failed in the middle of its work (finish_reason {self._reason}). Try again.",
             status_code=200,
-            code=_NETWORK_ERROR,
+            code=self._reason,
             reason="the inference failed",
             request_id=self._told("request_id"),
             retryable=True,
@@ -284,7 +317,7 @@ class AnswerReader:
         if not self._shown:
             return cause
         error = StreamInterrupted(
-            f"{self._service} failed in the middle of the answer (finish_reason network_error). "
+            f"{self._service} failed in the middle of the answer (finish_reason {self._reason}). "
             "What came is on `error.partial`; ask again for a whole answer.",
             request_id=cause.request_id,
             retryable=True,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ...core.compression import ACCEPT_ENCODING
 from ...core.exchange import Exchange, Flow
-from ...core.http import Head, Request, checked_key, load_object, merged_headers
+from ...core.http import Head, Request, checked_key, load_json, merged_headers
 from ...core.identity import Identity
 from ...core.secrets import Secret
 from ...errors import ProtocolError
@@ -112,10 +112,11 @@ class Platform(Provider):
             APIStatusError: the body is a refusal.
             ProtocolError: it is no list of models.
         """
-        answer = load_object(body)
-        if answer is None or is_refusal(answer):
+        listed: Any = load_json(body)
+        if isinstance(listed, dict) and not is_refusal(listed):
+            listed = listed.get("data")
+        elif not _is_bare_list(listed):
             raise self._refusals(head, exchange).of_body(body)
-        listed = answer.get("data")
         if not isinstance(listed, list):
             raise ProtocolError(
                 f"{self._service} sent what is no list of models. Check base_url.",
@@ -146,6 +147,13 @@ class Platform(Provider):
 def _without_endpoint(url: str | None) -> str | None:
     """Return an address without the endpoint that some tools want in it (``docs/wire/open-platform.md`` §1.3)."""
     return url.strip().rstrip("/").removesuffix(_ENDPOINT) if isinstance(url, str) else url
+
+
+def _is_bare_list(value: Any) -> bool:
+    """Tell whether a value is a list of models without the object around it, as some servers send it."""
+    if not isinstance(value, list):
+        return False
+    return not value or any(isinstance(each, dict) and "id" in each for each in value)
 
 
 def _model(listed: dict[str, Any]) -> Model:

@@ -19,7 +19,7 @@ from ...errors import (
     ServerError,
 )
 
-__all__ = ["CODES", "ERROR_OF_STATUS", "STATUS_OF_WORD", "BusinessCode"]
+__all__ = ["CODES", "ERROR_OF_STATUS", "STATUS_OF_WORD", "BusinessCode", "status_of_word"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ CODES: Mapping[str, BusinessCode] = {
     "1003": BusinessCode("401", "token expired", AuthenticationError),
     "1004": BusinessCode("401", "token check failed", AuthenticationError),
     "1005": BusinessCode("401", "second factor needed", AuthenticationError),
+    "1100": BusinessCode("500", "account could not be read or written", ServerError, retry=True),
     "1110": BusinessCode("401, 429", "account inactive", AuthenticationError),
     "1111": BusinessCode("401, 429", "account does not exist", AuthenticationError),
     "1112": BusinessCode("401, 429", "account locked", AuthenticationError),
@@ -159,6 +160,33 @@ STATUS_OF_WORD: Mapping[str, int] = {
 
 ``insufficient_quota`` comes with a 429, but no wait helps: 402 is what it means.
 """
+
+_STATUS_OF_PART: tuple[tuple[str, int], ...] = (
+    # Alibaba's Throttling.AllocationQuota is a rate: a wait helps. So it stands before the quotas.
+    ("throttling", 429),
+    *(("quota", 402), ("balance", 402), ("billing", 402), ("arrearage", 402), ("payment", 402)),
+    *(("ratelimit", 429), ("toomanyrequests", 429), ("toofrequent", 429)),
+    *(("overload", 503), ("unavailable", 503), ("busy", 503), ("timeout", 504)),
+    *(("apikey", 401), ("unauthorized", 401), ("authentication", 401), ("unauthenticated", 401)),
+    *(("permission", 403), ("forbidden", 403), ("accessdenied", 403)),
+    *(("notfound", 404), ("notexist", 404)),
+    *(("datainspection", 400), ("contextlength", 400), ("contextsize", 400), ("invalid", 400)),
+    *(("badrequest", 400), ("internal", 500), ("servererror", 500)),
+)
+
+
+def status_of_word(word: str) -> int | None:
+    """Return the HTTP status that a word of a server means; ``None`` if nothing is known of it.
+
+    Servers make up words freely (``rate_limit_reached_error``, ``exceeded_current_quota_error``), so a word that is not
+    in the table counts by its parts.
+    """
+    lowered = word.lower()
+    if lowered in STATUS_OF_WORD:
+        return STATUS_OF_WORD[lowered]
+    letters = "".join(filter(str.isalpha, lowered))
+    return next((status for part, status in _STATUS_OF_PART if part in letters), None)
+
 
 ERROR_OF_STATUS: Mapping[int, type[APIStatusError]] = {
     434: PermissionDeniedError,

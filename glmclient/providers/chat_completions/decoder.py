@@ -6,13 +6,15 @@ Source: ``docs/wire/open-platform.md`` §2.7 and §2.8 (errors and ends of a str
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
 from ...core.limits import Limits
 from ...core.sse import Frame
 from ...core.template import TemplateReader
 from ...errors import GLMError, LimitExceeded, ProtocolError
 from ...events import Event
-from .answer import AnswerReader
+from .answer import AnswerReader, ChoiceFailed
 from .refusals import Refusals, is_refusal
 
 __all__ = ["PlatformDecoder"]
@@ -44,7 +46,7 @@ class PlatformDecoder:
         self._answer = answer
         self._refusals = refusals
         self._limits = limits
-        self._frames = TemplateReader(max_line=limits.line, max_frame=limits.frame)
+        self._frames = TemplateReader(max_line=limits.line, max_frame=limits.frame, errors=True)
         self._streamed = False
         self._body = bytearray()
 
@@ -69,29 +71,56 @@ class PlatformDecoder:
         """Read one frame of a stream: a chunk of the answer, a refusal, or the end mark."""
         data = frame.data
         try:
-            chunk = json.loads(data)
+            chunk = loads(data)
         except (ValueError, RecursionError):
-            self._unparsed(data, out)
+            self._unparsed(frame, out)
             return
         if type(chunk) is not dict:
-            raise _not_promised(data)
-        if frame.event == "error" or is_refusal(chunk):
-            raise self._refusals.of_json(chunk, data)
-        self._answer.read(chunk, out)
+            self._unreadable(frame, out)
+            return
+        if is_refusal(chunk) or (frame.event == "error" and not chunk.get("choices")):
+            raise self._refusals.of_json(chunk, data, status=self._frames.status)
+        self._read(chunk, data, out)
         path = self._answer.news(chunk)
         # The one seam to the fast path: without these two lines every frame is decoded in full.
         if path is not None and self._frames.learn(chunk, path):
             self._answer.expect(chunk, path)
 
-    def _unparsed(self, data: str, out: list[Event]) -> None:
-        text = data.strip()
+    def _unparsed(self, frame: Frame, out: list[Event]) -> None:
+        text = frame.data.strip()
+        lines = text.splitlines()
         if text == _DONE:
             if not self._answer.began:
                 raise self._unanswered()
-            self._answer.finish(out)
-            self.done = True
+            self._finish(out)
+        elif len(lines) > 1 and all(map(_is_value, lines)):
+            # A relay separated its frames by one line feed, and the standard joins them to one frame.
+            for line in lines:
+                if not self.done:
+                    self._frame(Frame(line, frame.event), out)
         elif text:  # an empty frame is a heartbeat
-            raise _not_promised(data)
+            self._unreadable(frame, out)
+
+    def _unreadable(self, frame: Frame, out: list[Event]) -> None:
+        """Say what a frame means that is not a JSON object.
+
+        Raises:
+            APIStatusError: it is a refusal in words, or in JSON that the server wrote by hand and got wrong.
+            ProtocolError: it is nothing that a service promises.
+        """
+        if frame.event.lower() in _HEARTBEATS:
+            return
+        words = _words_of_error(frame)
+        if words:
+            raise self._refusals.of_words(words, frame.data, status=self._frames.status)
+        if self._answer.finish_seen:
+            self._finish(out)  # the answer is whole; only its usage may be missing
+            return
+        raise _not_promised(frame.data)
+
+    def _finish(self, out: list[Event]) -> None:
+        self._answer.finish(out)
+        self.done = True
 
     def _unanswered(self) -> GLMError:
         """Return the error for an end mark without any answer, with the words of what came."""
@@ -124,8 +153,12 @@ class PlatformDecoder:
             return
         self._tail(out)
         if not self.done and self._answer.finish_seen:
-            self._answer.finish(out)
-            self.done = True
+            self._finish(out)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the finish reason came: a connection that breaks now takes nothing of the answer away."""
+        return self._answer.finish_seen
 
     def _tail(self, out: list[Event]) -> None:
         """Complete a last frame whose blank line is missing; one that was cut in the middle is no frame.
@@ -173,16 +206,52 @@ class PlatformDecoder:
         """Decode a body that is no stream: a whole answer, a refusal or a page."""
         text = body.decode("utf-8", "replace")
         try:
-            answer = json.loads(text)
+            answer = loads(text)
         except (ValueError, RecursionError):
             if body.startswith((b"{", b"[")):
                 raise _not_promised(text) from None
             raise self._refusals.of_body(body) from None
         if not isinstance(answer, dict) or is_refusal(answer) or not answer.get("choices"):
             raise self._refusals.of_json(answer, text)
-        self._answer.read(answer, out)
-        self._answer.finish(out)
-        self.done = True
+        self._read(answer, text, out)
+        self._finish(out)
+
+    def _read(self, chunk: dict[str, Any], data: str, out: list[Event]) -> None:
+        try:
+            self._answer.read(chunk, out)
+        except ChoiceFailed as failure:
+            refusal = {"error": failure.error}
+            raise self._refusals.of_json(refusal, data, status=self._frames.status) from None
+
+
+_HEARTBEATS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+_ERROR_BY_HAND = re.compile(r'\{\s*"error"\s*:\s*')
+
+
+def loads(text: str) -> Any:
+    """Parse JSON as servers write it: control characters may stand in strings as they are."""
+    return json.loads(text, strict=False)
+
+
+def _is_value(line: str) -> bool:
+    if line.strip() == _DONE:
+        return True
+    try:
+        return isinstance(loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _words_of_error(frame: Frame) -> str:
+    """Return the words of an error that is not valid JSON; ``""`` if the frame is not an error.
+
+    Servers that build the JSON of an error by hand forget to escape its words: ``{"error": "say "hi""}``.
+    """
+    text = frame.data.strip()
+    opening = _ERROR_BY_HAND.match(text)
+    if opening is not None:
+        return text[opening.end() :].removesuffix("}").strip().removeprefix('"').removesuffix('"')
+    return text if frame.event == "error" else ""
 
 
 def _not_promised(data: str) -> ProtocolError:

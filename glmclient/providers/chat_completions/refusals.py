@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ...core.http import Head
 from ...core.refusals import class_for_status, is_html, refusal, shown_html
 from ...core.retry import retryable_status
-from ...core.secrets import Secret
+from ...core.secrets import SHORTEST_SECRET, Secret
 from ...errors import APIStatusError, NotFoundError, QuotaExceededError, ServiceBlockedError
 from ..base import hopeless_advice
-from .codes import CODES, ERROR_OF_STATUS, STATUS_OF_WORD
+from .codes import CODES, ERROR_OF_STATUS, status_of_word
 
 __all__ = ["Refusals", "is_refusal", "reset_after"]
+
+_SUCCESS = frozenset({"0", "200", "success", "ok"})
+"""Codes by which relays say that nothing is wrong."""
 
 _SHOWN = 500
 """Characters of a body that is no JSON, in a message: a gateway's page says nothing more after these."""
@@ -50,6 +53,8 @@ def is_refusal(answer: Mapping[str, Any]) -> bool:
         return False
     if error == {}:
         return True
+    if str(answer.get("code")).lower() in _SUCCESS:
+        return False
     words = answer.get("message") or answer.get("msg")
     return bool(words) and (answer.get("code") is not None or answer.get("object") == "error")
 
@@ -131,17 +136,21 @@ class Refusals:
         except (ValueError, RecursionError):
             return self._of(_Said(text.strip()[:_SHOWN]), text)
 
-    def of_json(self, value: Any, raw: str) -> APIStatusError:
+    def of_json(self, value: Any, raw: str, *, status: int | None = None) -> APIStatusError:
         """Return the error for a JSON value, the body of a refusal or a frame of a stream.
 
         Args:
             raw: its text, for ``.body``.
+            status: the HTTP status that the stream told beside it.
         """
         if isinstance(value, list) and value:
             value = value[0]
-        return self._of(
-            _said(value) if isinstance(value, dict) else _Said(raw.strip()[:_SHOWN]), raw
-        )
+        said = _said(value) if isinstance(value, dict) else _Said(raw.strip()[:_SHOWN])
+        return self._of(replace(said, status=said.status or status), raw)
+
+    def of_words(self, words: str, raw: str, *, status: int | None = None) -> APIStatusError:
+        """Return the error for a refusal in plain words."""
+        return self._of(_Said(words[:_SHOWN], status=status), raw)
 
     def _of_page(self, text: str) -> APIStatusError:
         said = _Said(f"a web page came instead of an answer: {shown_html(text) or 'without text'}")
@@ -172,10 +181,9 @@ class Refusals:
         if spring := _SPRING_STATUS.fullmatch(said.message):
             # A wrong prefix answers 200 with {"code":500,"msg":"404 NOT_FOUND"}: the words are right, the code is not.
             return int(spring[1])
-        word = (said.code or "").lower()
-        if word in STATUS_OF_WORD:
-            return STATUS_OF_WORD[word]
-        by_kind = STATUS_OF_WORD.get(said.kind.lower(), self.head.status)
+        if by_code := status_of_word(said.code or ""):
+            return by_code
+        by_kind = status_of_word(said.kind) or self.head.status
         if by_kind == _NO_MONEY:
             return by_kind  # it comes with a 429, which would be tried again in vain
         if self.head.status >= 300:
@@ -209,7 +217,8 @@ class Refusals:
 
     def _hidden(self, text: str) -> str:
         key = self.key.reveal() if self.key is not None else ""
-        return text.replace(key, "***") if key else text
+        # A short key such as "ollama" is no secret, and masking it would maim the service's words.
+        return text.replace(key, "***") if len(key) >= SHORTEST_SECRET else text
 
 
 def _said(payload: dict[str, Any]) -> _Said:

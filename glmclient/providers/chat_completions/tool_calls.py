@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ...core.surrogates import Halves
 from ...events import ToolCallDelta
 
 __all__ = ["ToolFragments"]
@@ -16,10 +17,11 @@ __all__ = ["ToolFragments"]
 class _Call:
     """One call as far as it came."""
 
-    __slots__ = ("id", "index", "length", "name", "pieces", "told")
+    __slots__ = ("halves", "id", "index", "length", "name", "pieces", "told")
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.halves = Halves()
         self.id = ""
         self.name = ""
         self.pieces: list[str] = []
@@ -50,7 +52,7 @@ class _Call:
 class ToolFragments:
     """Gives each fragment the index of its call; ids and names are told once, with the first that is not empty."""
 
-    __slots__ = ("_by_id", "_current", "_free", "_indexes", "_last")
+    __slots__ = ("_by_id", "_current", "_free", "_halved", "_indexes", "_last")
 
     def __init__(self) -> None:
         self._last: _Call | None = None
@@ -59,6 +61,7 @@ class ToolFragments:
         self._current: dict[int, _Call] = {}
         self._indexes: set[int] = set()
         self._free = 0
+        self._halved: _Call | None = None
 
     def add(self, fragment: dict[str, Any]) -> ToolCallDelta | None:
         """Return the event for one element of ``tool_calls``; ``None`` if it tells nothing new."""
@@ -74,6 +77,9 @@ class ToolFragments:
         call.told = True
         if call.repeats(arguments):
             arguments = ""
+        if arguments and call.halves.needed(arguments):
+            self._halved = call
+            arguments = call.halves.join(arguments)
         call_id = "" if call.id else call_id
         name = "" if call.name else name
         if not (new or call_id or name or arguments):
@@ -86,6 +92,13 @@ class ToolFragments:
             call.pieces.append(arguments)
             call.length += len(arguments)
         return ToolCallDelta(call.index, call_id, name, arguments)
+
+    def end(self) -> ToolCallDelta | None:
+        """Return the half of a character that no further fragment completed."""
+        half = self._halved.halves.end() if self._halved is not None else ""
+        if self._halved is None or not half:
+            return None
+        return ToolCallDelta(self._halved.index, "", "", half)
 
     def _call(self, index: int | None, call_id: str, name: str) -> _Call:
         """Return the call that a fragment belongs to, a new one if it begins one."""

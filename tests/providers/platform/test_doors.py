@@ -37,7 +37,7 @@ HI = Answered(body=[frames(chunk({"content": "Hi"}, "stop"))])
 def zai(**arguments: Any) -> Zai:
     numbers = iter(range(100))
     identity = Identity(ids=lambda: f"request-{next(numbers)}")
-    return Zai(**{"api_key": "id.secret", "identity": identity, **arguments})
+    return Zai(**{"api_key": "id.secret-of-mine", "identity": identity, **arguments})
 
 
 def local(**arguments: Any) -> OpenAICompatible:
@@ -135,7 +135,7 @@ def test_a_bad_address_is_refused() -> None:
 
 def test_headers() -> None:
     headers = ask(zai(), [HI]).requests[0].headers
-    assert headers["Authorization"] == "Bearer id.secret"
+    assert headers["Authorization"] == "Bearer id.secret-of-mine"
     assert headers["Content-Type"] == "application/json"
     assert headers["Accept"] == "text/event-stream"
     assert headers["Accept-Language"] == "en-US,en"
@@ -307,9 +307,11 @@ def test_limits_reach_the_decoder() -> None:
 
 
 def test_the_key_is_not_repeated() -> None:
-    turn = ask(zai(), [of_json({"error": {"code": "1002", "message": "bad token id.secret"}}, 401)])
+    turn = ask(
+        zai(), [of_json({"error": {"code": "1002", "message": "bad token id.secret-of-mine"}}, 401)]
+    )
     assert type(turn.error) is AuthenticationError
-    assert "id.secret" not in str(turn.error) + turn.error.body
+    assert "id.secret-of-mine" not in str(turn.error) + turn.error.body
 
 
 # -- models ---------------------------------------------------------------------------------------------------
@@ -334,7 +336,7 @@ def test_models_are_listed() -> None:
         "https://api.z.ai/api/paas/v4/models",
         None,
     )
-    assert request.headers["Authorization"] == "Bearer id.secret"
+    assert request.headers["Authorization"] == "Bearer id.secret-of-mine"
     assert request.headers["Accept"] == "application/json"
 
 
