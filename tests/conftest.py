@@ -20,8 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["glmclient.testing.plugin"]
 
 # An example takes as long as the machine lets it; what is slow shows in the durations, not in failures.
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("house")
+hypothesis.settings.register_profile("glmclient", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("glmclient")
 
 _STRAY = re.compile(
     r"(https?|all|no)_proxy|virtual_env|glmclient_.*|zai_.*|zhipuai_.*|hf_token"

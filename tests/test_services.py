@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +14,6 @@ from glmclient.providers import BUILT_IN, ServiceInfo, service, service_names, s
 from glmclient.providers.base import Provider
 from glmclient.simulator import Simulator
 
-PACKAGE = Path(__file__).resolve().parents[1] / "glmclient"
 CLIENTS = pytest.mark.parametrize("kind", [SyncClient, AsyncClient])
 KEYED = [info for info in BUILT_IN.values() if info.key_variables]
 
@@ -91,21 +88,6 @@ def test_what_the_shape_of_a_key_shows(name: str, key: str, problem: str) -> Non
     assert (
         ServiceInfo("x", "y:z", key_pattern="a+").key_problem("b") == "it has not the usual shape"
     )
-
-
-def test_no_other_module_names_a_service() -> None:
-    names = set(BUILT_IN)
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] == "providers":
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found += [
-            f"{path.relative_to(PACKAGE)}:{node.lineno} names {node.value!r}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and node.value in names
-        ]
-    assert found == []
 
 
 # -- where a key may go ----------------------------------------------------------------------------

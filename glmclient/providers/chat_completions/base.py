@@ -21,10 +21,9 @@ from .answer import AnswerReader
 from .decoder import PlatformDecoder
 from .refusals import Refusals, is_refusal
 from .request import Body, Parameters
+from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH
 
 __all__ = ["Platform"]
-
-_ENDPOINT = "/chat/completions"
 
 
 class Platform(Provider):
@@ -68,8 +67,8 @@ class Platform(Provider):
         """Ask once and read the answer, streamed or whole."""
         body: Body = chat.options["body"]
         content = body.completed(**(yield from self._completion(chat, exchange)))
-        headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
-        head = yield from exchange.send(self._request("POST", _ENDPOINT, headers, content))
+        headers = {"Accept": EVENT_STREAM, "Content-Type": "application/json"}
+        head = yield from exchange.send(self._request("POST", CHAT_PATH, headers, content))
         if not 200 <= head.status < 300:
             raise self._refusals(head, exchange).of_body((yield from exchange.refused(head)))
         answer = AnswerReader(
@@ -96,7 +95,7 @@ class Platform(Provider):
 
     def _listed(self, exchange: Exchange) -> Flow[tuple[Model, ...]]:
         head = yield from exchange.send(
-            self._request("GET", "/models", {"Accept": "application/json"})
+            self._request("GET", MODELS_PATH, {"Accept": "application/json"})
         )
         if head.status in (404, 405) and self.models:
             yield from exchange.refused(head)
@@ -146,7 +145,7 @@ class Platform(Provider):
 
 def _without_endpoint(url: str | None) -> str | None:
     """Return an address without the endpoint that some tools want in it (``docs/wire/open-platform.md`` §1.3)."""
-    return url.strip().rstrip("/").removesuffix(_ENDPOINT) if isinstance(url, str) else url
+    return url.strip().rstrip("/").removesuffix(CHAT_PATH) if isinstance(url, str) else url
 
 
 def _is_bare_list(value: Any) -> bool:

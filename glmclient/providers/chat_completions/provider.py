@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, NotFoundError
 from ..base import Chat
 from .base import Platform
 from .request import OPENAI_PARAMETERS, PLATFORM_PARAMETERS
+from .wire import MAINLAND_MODELS, MODELS
 
 __all__ = ["BigModel", "OpenAICompatible", "Plan", "Platform", "Zai"]
 
@@ -21,32 +22,6 @@ Plan = Literal["standard", "coding"]
 """What pays for the requests: the account's balance, or a coding plan."""
 
 _REQUEST_ID_LENGTH = 64
-
-MODELS = (
-    "glm-5.3",
-    "glm-5.2",
-    "glm-5.1",
-    "glm-5",
-    "glm-5-turbo",
-    "glm-4.7",
-    "glm-4.7-flash",
-    "glm-4.7-flashx",
-    "glm-4.6",
-    "glm-4.5",
-    "glm-4.5-air",
-    "glm-4.5-x",
-    "glm-4.5-airx",
-    "glm-4.5-flash",
-    "glm-4-32b-0414-128k",
-    "glm-5.3-flash",
-    "glm-5.3-flashx",
-    "glm-5v-turbo",
-    "glm-4.6v",
-    "glm-4.6v-flash",
-    "glm-4.6v-flashx",
-    "glm-4.5v",
-)
-MAINLAND_MODELS = (*MODELS, "glm-4-long", "glm-4-flash-250414", "glm-4-flashx-250414")
 
 
 class _Site(Platform):

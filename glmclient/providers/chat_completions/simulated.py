@@ -13,14 +13,15 @@ from ...simulator.http import Cut, Pause, Reset, SimulatedRequest, SimulatedResp
 from ...simulator.script import Answer, Answers, Refusal, Step, script_failure
 from .encoder import Flavour, Layout
 from .frames import encode, encoded, whole_answer
-from .provider import MODELS
 from .simulated_refusals import refused
+from .wire import CHAT_PATH, EVENT_STREAM, MODELS, MODELS_PATH
 
 __all__ = ["OpenAICompatible", "Platform"]
 
-CHAT = "/chat/completions"
-LIST = "/models"
-EVENT_STREAM = ("Content-Type", "text/event-stream;charset=UTF-8")
+_HEADERS = (
+    ("Content-Type", f"{EVENT_STREAM};charset=UTF-8"),
+    ("Cache-Control", "no-cache"),
+)
 
 _SERVED = {
     "glm": MODELS,
@@ -81,7 +82,7 @@ class Platform:
 
     def handles(self, request: SimulatedRequest) -> bool:
         """Tell whether the path is one of the platform's."""
-        return request.path.endswith((CHAT, LIST)) or f"{LIST}/" in request.path
+        return request.path.endswith((CHAT_PATH, MODELS_PATH)) or f"{MODELS_PATH}/" in request.path
 
     def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
         """Answer a question, list the models, or refuse."""
@@ -89,8 +90,8 @@ class Platform:
         refusal = self._refusal(request)
         if refusal is not None:
             return refused(refusal, flavour)
-        if not request.path.endswith(CHAT):
-            return self._list(request.path.partition(f"{LIST}/")[2])
+        if not request.path.endswith(CHAT_PATH):
+            return self._list(request.path.partition(f"{MODELS_PATH}/")[2])
         if not _is_question(request.json):
             return refused(Refusal("bad_request"), flavour)
         if request.json.get("n") not in (None, 1):
@@ -106,7 +107,7 @@ class Platform:
                 return refused(broken, flavour, answer)
             return _whole(answer, layout)
         return SimulatedResponse(
-            headers=(EVENT_STREAM, ("Cache-Control", "no-cache")),
+            headers=_HEADERS,
             body=encoded(answer.said, layout),
             before=answer.before,
         )
@@ -126,7 +127,7 @@ class Platform:
                 return Refusal("login")
         elif self._key is not None and key != self._key.reveal():
             return Refusal("authentication")
-        method = "POST" if request.path.endswith(CHAT) else "GET"
+        method = "POST" if request.path.endswith(CHAT_PATH) else "GET"
         if request.method != method:
             return Refusal(
                 "bad_request", f"Request method '{request.method}' is not supported", 405

@@ -1,4 +1,4 @@
-"""The rules of the house, read from the source itself and from what a fresh interpreter really loads."""
+"""The rules of the structure, read from the source itself and from what a fresh interpreter really loads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IO_LIBRARIES = {
     *("asyncio", "http", "multiprocessing", "select", "selectors", "signal", "socket", "ssl"),
     *("subprocess", "threading", "urllib.request"),
 }
-DOORS = {
+USERS_OF_LIBRARIES = {
     "requests": {"transports/requests/transport.py"},
     "urllib3": {"transports/requests/transport.py", "transports/requests/connections.py"},
     "httpx": {
@@ -55,20 +55,30 @@ LAZY = {
     *("pydantic", "requests", "rich", "ssl", "trio", "urllib3"),
 }
 
-# A floor imports its own and those below. What is not named is the roof.
-FLOORS = {
+# A package imports its own layer and those below. A name that is missing here is an error of this table.
+LAYERS = {
     **dict.fromkeys(("_exhaustive", "_version", "events", "reply", "errors", "messages"), 0),
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     **dict.fromkeys(("transports", "cassette"), 3),
-    **dict.fromkeys(("configuration", "streams"), 4),
-    "private_file": 4,
+    **dict.fromkeys(("configuration", "streams", "private_file"), 4),
     **dict.fromkeys(("clients", "conversations"), 5),
+    "simulator": 6,
+    **dict.fromkeys(
+        (
+            *("__main__", "batch", "cli", "demo", "gateway", "integrations", "notebook", "runs"),
+            *("schemas", "testing"),
+        ),
+        8,
+    ),
 }
-ROOF = 6
+SERVER_LAYER = 7
+"""The server half of a dialect: it is written with the simulator's values."""
 # The clients import these inside the methods that need them.
 REACHED_LAZILY = {"clients": ("glmclient.batch", "glmclient.schemas", "glmclient.runs")}
 
+# What both halves of a dialect import: facts, and nothing that reads or writes.
+SHARED_BY_HALVES = {"wire", "codes", "formats", "edits"}
 # The server's half of a dialect. The simulator loads it; the client's half never does.
 SERVER_HALF = {"simulated", "encoder", "frames", "simulated_refusals"}
 
@@ -103,11 +113,11 @@ class Import:
         return self.target.partition(".")[0]
 
 
-def sources(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield the parsed files of the package, or of some of its rooms, by their paths in it."""
+def sources(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    """Yield the parsed files of the package, or of some of its packages, by their paths in it."""
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        if not rooms or name.partition("/")[0] in rooms:
+        if not packages or name.partition("/")[0] in packages:
             yield name, parsed(path)
 
 
@@ -130,8 +140,8 @@ def imports(name: str, tree: ast.Module) -> Iterator[Import]:
                 yield Import(module if node.module else f"{module}.{alias.name}", name, node.lineno)
 
 
-def all_imports(*rooms: str) -> list[Import]:
-    return [found for name, tree in sources(*rooms) for found in imports(name, tree)]
+def all_imports(*packages: str) -> list[Import]:
+    return [found for name, tree in sources(*packages) for found in imports(name, tree)]
 
 
 def is_server_half(parts: list[str]) -> bool:
@@ -146,12 +156,10 @@ def pure_sources(*more: str) -> Iterator[tuple[str, ast.Module]]:
             yield name, tree
 
 
-def floor(module: str) -> int:
-    """Return the floor of a module, named as in ``glmclient.core.sse`` or ``core/sse.py``."""
+def layer(module: str) -> int:
+    """Return the layer of a module, named as in ``glmclient.core.sse`` or ``core/sse.py``."""
     parts = module.removeprefix("glmclient.").removesuffix(".py").replace("/", ".").split(".")
-    if is_server_half(parts):
-        return ROOF
-    return FLOORS.get(parts[0], ROOF)
+    return SERVER_LAYER if is_server_half(parts) else LAYERS[parts[0]]
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -163,7 +171,7 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, int]]:
 # -- who may import whom ---------------------------------------------------------------------------
 
 
-def test_the_rooms_that_decide_cannot_touch_the_outside() -> None:
+def test_what_decides_does_no_io() -> None:
     found = [each for name, tree in pure_sources() for each in imports(name, tree)]
     assert found
     assert [
@@ -171,14 +179,14 @@ def test_the_rooms_that_decide_cannot_touch_the_outside() -> None:
     ] == []
 
 
-def test_each_library_has_one_door() -> None:
+def test_each_library_has_its_users() -> None:
     found = all_imports()
     assert [
         str(each)
         for each in found
-        if each.library in DOORS and each.file not in DOORS[each.library]
+        if each.library in USERS_OF_LIBRARIES and each.file not in USERS_OF_LIBRARIES[each.library]
     ] == []
-    opened = {each.library: each.file for each in found if each.library in DOORS}
+    opened = {each.library: each.file for each in found if each.library in USERS_OF_LIBRARIES}
     assert opened.keys() >= {"requests", "urllib3", "httpx"}
 
 
@@ -192,7 +200,7 @@ def test_imports_go_down_only() -> None:
     assert [
         str(each)
         for each in inside
-        if floor(each.target) > floor(each.file)
+        if layer(each.target) > layer(each.file)
         and not each.target.startswith(REACHED_LAZILY.get(each.file.partition("/")[0], "-"))
     ] == []
 
@@ -221,9 +229,76 @@ def test_the_clients_do_not_know_each_other() -> None:
         ] == []
 
 
-def test_the_floors_are_those_of_the_package() -> None:
+def test_every_package_has_a_layer() -> None:
     names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert names >= FLOORS.keys()
+    assert names - {"__init__", "__pycache__"} <= LAYERS.keys()
+
+
+def dialect_imports() -> Iterator[tuple[Import, list[str], list[str]]]:
+    """Yield what dialect packages import of dialect packages, with the parts of both names."""
+    for each in all_imports("providers"):
+        file = each.file.removesuffix(".py").split("/")
+        target = each.target.split(".")[1:]
+        if len(file) > 2 and target[:1] == ["providers"] and len(target) > 2:
+            yield each, file, target
+
+
+def test_the_halves_of_a_dialect_share_facts_only() -> None:
+    found = list(dialect_imports())
+    assert len(found) > 20
+    assert [
+        str(each)
+        for each, file, target in found
+        if is_server_half(file) != is_server_half(target) and target[2] not in SHARED_BY_HALVES
+    ] == []
+    assert [
+        str(each)
+        for each, file, target in found
+        if file[2] in SHARED_BY_HALVES and target[2] not in SHARED_BY_HALVES
+    ] == []
+
+
+def test_dialects_do_not_know_each_other() -> None:
+    assert [str(each) for each, file, target in dialect_imports() if file[1] != target[1]] == []
+
+
+@pytest.mark.parametrize("dialect", ["chatglm", "chat_completions"])
+def test_both_halves_of_a_dialect_read_the_same_facts(dialect: str) -> None:
+    users = {
+        is_server_half(file)
+        for _, file, target in dialect_imports()
+        if file[1] == dialect and target[2] == "wire"
+    }
+    assert users == {False, True}
+
+
+def test_no_module_has_the_name_of_an_exported_function() -> None:
+    functions = {
+        name for name in glmclient.__all__ if callable(getattr(glmclient, name)) and name.islower()
+    }
+    modules = {path.stem for path in PACKAGE.iterdir()}
+    assert modules & functions == set(), "importing the module would replace the function"
+
+
+def test_only_the_table_names_services() -> None:
+    from glmclient.providers import BUILT_IN
+
+    assert [
+        f"glmclient/{name}:{node.lineno} names {node.value!r}"
+        for name, tree in sources()
+        if not name.startswith("providers/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in BUILT_IN
+    ] == []
+    # `__init__` lists the exported names, `options` joins the options that the dialects describe.
+    free = ("providers/", "__init__.py", "options.py")
+    assert [
+        str(each)
+        for each in all_imports()
+        if each.target.startswith("glmclient.providers.")
+        and not each.target.startswith("glmclient.providers.base")
+        and not each.file.startswith(free)
+    ] == []
 
 
 def loaded_by(code: str) -> set[str]:
@@ -254,6 +329,18 @@ def test_the_package_loads_no_library() -> None:
     loaded = loaded_by("import glmclient")
     assert "glmclient" in loaded
     assert libraries(loaded) & LAZY == set()
+    assert {name for name in loaded if name.startswith("glmclient.providers")} == set()
+
+
+def test_a_client_loads_no_server_half() -> None:
+    loaded = loaded_by("from glmclient import SyncClient, AsyncClient; SyncClient(); AsyncClient()")
+    modules = {name.removeprefix("glmclient.") for name in loaded if name.startswith("glmclient.")}
+    assert "providers.chatglm.provider" in modules
+    assert {
+        name
+        for name in modules
+        if is_server_half(name.split(".")) or layer(name) >= LAYERS["simulator"]
+    } == set()
 
 
 def test_values_and_what_decides_load_no_library() -> None:
@@ -292,7 +379,7 @@ def test_the_plugin_for_pytest_costs_nothing_until_it_is_used() -> None:
     }
 
 
-# -- what the rooms that decide may call -----------------------------------------------------------
+# -- what the packages that decide may call -----------------------------------------------------------
 
 _CLOCKS = r"(time\.)?(sleep|time|monotonic|perf_counter)(_ns)?|(datetime\.)*(now|utcnow|today)"
 _CHANCE = (

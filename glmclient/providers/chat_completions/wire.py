@@ -1,0 +1,37 @@
+"""The facts of the open platform's protocol that both halves use (``docs/wire/open-platform.md`` §1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CHAT_PATH", "EVENT_STREAM", "MAINLAND_MODELS", "MODELS", "MODELS_PATH"]
+
+CHAT_PATH: Final = "/chat/completions"
+MODELS_PATH: Final = "/models"
+EVENT_STREAM: Final = "text/event-stream"
+
+MODELS: Final = (
+    "glm-5.3",
+    "glm-5.2",
+    "glm-5.1",
+    "glm-5",
+    "glm-5-turbo",
+    "glm-4.7",
+    "glm-4.7-flash",
+    "glm-4.7-flashx",
+    "glm-4.6",
+    "glm-4.5",
+    "glm-4.5-air",
+    "glm-4.5-x",
+    "glm-4.5-airx",
+    "glm-4.5-flash",
+    "glm-4-32b-0414-128k",
+    "glm-5.3-flash",
+    "glm-5.3-flashx",
+    "glm-5v-turbo",
+    "glm-4.6v",
+    "glm-4.6v-flash",
+    "glm-4.6v-flashx",
+    "glm-4.5v",
+)
+MAINLAND_MODELS: Final = (*MODELS, "glm-4-long", "glm-4-flash-250414", "glm-4-flashx-250414")
