@@ -37,13 +37,15 @@ def wake(sock: socket.socket) -> None:
 
     The plain socket's method is used for TLS too: ``SSLSocket.shutdown`` drops the TLS state under a reader.
     """
-    plain: Any = getattr(socket.socket, "shutdown", None)
-    if plain is None or not isinstance(sock, socket.socket):
-        # eventlet's sockets have the method as an attribute of each object; its TLS sockets are the system's.
-        plain = _socket.socket.shutdown if isinstance(sock, _socket.socket) else type(sock).shutdown
+    # eventlet's plain sockets are not the system's, and only each object has the method; its TLS sockets are.
+    of_class: Any = _socket.socket if isinstance(sock, _socket.socket) else socket.socket
+    shutdown: Any = getattr(of_class, "shutdown", None)
     # ENOTCONN: the peer was faster; EBADF: it is closed already.
     with contextlib.suppress(OSError):
-        plain(sock, socket.SHUT_RDWR)
+        if shutdown is not None:
+            shutdown(sock, socket.SHUT_RDWR)
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def dial(
