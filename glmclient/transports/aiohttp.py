@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from ..errors import ConfigurationError
 from .base import Route
+from .forks import guard
 from .httpx.pool import Key
 from .httpx.transport import HttpxTransport
 from .tcp import KEEPALIVE_OPTIONS, KEEPALIVE_SECONDS
@@ -220,9 +221,10 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _socket(address: Any) -> socket.socket:
-    """Return a socket that probes an idle connection."""
+    """Return a socket that probes an idle connection, and that a forked child cannot touch."""
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
+    guard(sock)
     for option in KEEPALIVE_OPTIONS:
         sock.setsockopt(*option)
     return sock

@@ -130,9 +130,17 @@ def test_idle_connections_are_probed(backend: Any) -> None:
             stream = await client.stream("Hello")
             sock = stream._channel._sock  # type: ignore[attr-defined]
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            read.set()
             await stream.until_done()
 
-    with FaultServer(hello) as server:
+    read = threading.Event()
+
+    def play(peer: Peer) -> None:
+        peer.send(head(), chunk(HELLO[0]))
+        peer.wait(read)
+        peer.send(*map(chunk, HELLO[1:]), chunk(b""))
+
+    with FaultServer(play) as server:
         asyncio.run(main(server.url))
         with SyncClient(base_url=server.url) as client, client.stream("Hello") as stream:
             sock = stream._channel._sock  # type: ignore[attr-defined]
