@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 
-__all__ = ["told_what_to_do", "write_private"]
+__all__ = ["read_regular", "told_what_to_do", "write_private"]
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Return the content of a regular file of bounded size.
+
+    Devices and pipes are refused: reading them may wait, or return bytes, without end.
+
+    Args:
+        path: where; a link is followed.
+        limit: bytes at most.
+
+    Raises:
+        OSError: there is no such file, it is not a regular file, or it is larger than ``limit``.
+    """
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", os.fspath(path))
+    return content
 
 
 def write_private(path: str | os.PathLike[str], text: str) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 from ..core.http import load_object
 from ..errors import ConfigurationError
 from ..messages import checked_messages
-from ..private_file import told_what_to_do, write_private
+from ..private_file import read_regular, told_what_to_do, write_private
 
 __all__ = ["SavedConversation"]
 
+LARGEST = 256 * 1024 * 1024
+"""Bytes of a saved conversation at most; images in it are base64."""
 FORMAT = 1
 """The number of the file format; a reader refuses any other."""
 
@@ -70,8 +72,7 @@ class SavedConversation:
         """
         shown = os.fspath(path)
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                state = load_object(file.read())
+            state = load_object(read_regular(path, LARGEST).decode("utf-8", "replace"))
         except OSError as error:
             advice = "give the path of a file that a conversation's save() wrote"
             raise told_what_to_do(error, path, advice) from None

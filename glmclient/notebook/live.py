@@ -13,13 +13,14 @@ from contextvars import copy_context
 from itertools import zip_longest
 from queue import SimpleQueue
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from ..cli.display.cells import visible
 from ..errors import GLMError
 from ..events import Event
 from ..reply import Reply
 from .parts import Part, error_part
-from .view import AnswerView
+from .view import AnswerView, extras
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -134,6 +135,34 @@ class Painter:
             panel.paint(part)  # type: ignore[union-attr]
 
 
+class _PlainText:
+    """An answer on a terminal: its text while it comes, and at the end what else it holds.
+
+    Args:
+        out: standard output.
+        text: what came already.
+    """
+
+    def __init__(self, out: TextIO, text: str) -> None:
+        self._out = out
+        self._held = ""
+        self.write(text)
+
+    def write(self, piece: str) -> None:
+        """Write a piece; a carriage return at its end waits for the line feed that may follow."""
+        text = self._held + piece
+        self._held = "\r" if text.endswith("\r") else ""
+        self._out.write(visible(text.removesuffix(self._held)))
+        self._out.flush()
+
+    def end(self, reply: Reply) -> Reply:
+        """Write what ``reply`` holds beside its text, and return it."""
+        lines = [visible(self._held), *map(visible, extras(reply))]
+        self._out.write("\n".join(lines) + "\n")
+        self._out.flush()
+        return reply
+
+
 def show(stream: Stream, *, interval: float = INTERVAL) -> Reply:
     """Read ``stream`` to its end and show it while it comes; return the answer.
 
@@ -147,12 +176,10 @@ def show(stream: Stream, *, interval: float = INTERVAL) -> Reply:
     """
     try:
         if not draws():
-            sys.stdout.write(stream.text)
+            text = _PlainText(sys.stdout, stream.text)
             for piece in stream.text_stream:
-                sys.stdout.write(piece)
-                sys.stdout.flush()
-            sys.stdout.write("\n")
-            return stream.reply()
+                text.write(piece)
+            return text.end(stream.reply())
         with Painter(_so_far(stream), interval).start() as painter:
             for event in stream:
                 painter.say(event)
@@ -169,12 +196,10 @@ async def ashow(stream: AsyncStream, *, interval: float = INTERVAL) -> Reply:
         GLMError: what went wrong; what came stays in the cell, on the stream and on ``error.partial``.
     """
     if not draws():
-        sys.stdout.write(stream.text)
+        text = _PlainText(sys.stdout, stream.text)
         async for piece in stream.text_stream:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-        sys.stdout.write("\n")
-        return await stream.reply()
+            text.write(piece)
+        return text.end(await stream.reply())
     return await _painted(stream, Painter(_so_far(stream), interval).start())
 
 
@@ -248,9 +273,9 @@ def draws() -> bool:
 def _publish(part: Part, display_id: str, *, update: bool = False) -> None:
     from IPython.display import display
 
-    data = {"text/html": part.html, "text/plain": part.plain}
+    data = {"text/html": part.html, "text/plain": visible(part.plain)}
     display(data, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
 
 
 def _so_far(stream: BaseStream) -> AnswerView:
-    return AnswerView.of(Reply(stream.text, stream.reasoning, stream.tool_calls, stream.finish))
+    return AnswerView.of(stream.partial)

@@ -12,7 +12,6 @@ from traitlets import Unicode
 from ..clients.sync_client import SyncClient
 from ..conversations.conversation import Conversation
 from ..providers import DEFAULT_SERVICE
-from ..reply import Reply
 from .live import show
 from .question import Question
 
@@ -86,8 +85,7 @@ class GLMMagics(Magics):
         finally:
             conversation.keep_partial()
             if question.output is not None:
-                kept = Reply(stream.text, stream.reasoning, stream.tool_calls, stream.finish)
-                self._variables[question.output] = kept
+                self._variables[question.output] = stream.partial
 
     def _conversation(self, question: Question) -> Conversation:
         client = self._client(question)

@@ -27,6 +27,14 @@ _DISPLAYED = {
     r"\[": re.compile(r"\\\][ \t]*$", re.MULTILINE),
 }
 """What ends a formula that stands on lines of its own."""
+_UNSAFE = re.compile(
+    # MathJax would make links, load extensions, set styles and classes, or expand macros without end.
+    r"\\(?:href|url|require|style|class|cssId|id|data|html[A-Za-z]*|bbox|mmlToken|texttip|tooltip|mathtip|toggle"
+    r"|action|unicode|includegraphics|input|include|enclose|def|[egx]def|let|futurelet|global|long|csname|loop"
+    r"|(?:re)?new(?:command|environment|tagform)|renewtagform|usetagform|providecommand|DeclareMathOperator"
+    r"|DeclarePairedDelimiter[A-Z]*|Newextarrow|catcode|setOptions|definecolor)(?![A-Za-z])"
+)
+"""Commands that do more than set a formula."""
 _LONGEST = 4000
 """Characters of one formula at most, so that many unclosed delimiters cost no quadratic search."""
 
@@ -106,6 +114,9 @@ def _render(
 ) -> str:
     token = tokens[index]
     formula = escape(token.content)
+    if _UNSAFE.search(token.content):
+        closing = dict(_DELIMITERS)[token.markup]
+        return f"<code>{escape(token.markup)}{formula}{escape(closing)}</code>"
     # The classes let MathJax in where the text around is closed to it; a dollar sign there is money.
     classes = 'class="mathjax_process tex2jax_process"'
     if token.markup in _DISPLAYED:

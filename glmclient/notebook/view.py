@@ -20,7 +20,7 @@ from ..events import (
 from ..reply import Reply
 from .parts import BOX, MUTED, Part, error_part, page
 
-__all__ = ["AnswerView", "reply_html"]
+__all__ = ["AnswerView", "extras", "reply_html"]
 
 _NOT_STOPPED = {
     "length": "The answer is cut off: it reached its limit of tokens.",
@@ -116,11 +116,16 @@ class AnswerView:
     def _plain(self) -> str:
         reply = self.transcript.reply()
         pieces = [reply.text] if reply.text else []
-        pieces += [f"[code]\n{block}" for block in reply.code_blocks]
-        for event in events_of(dataclasses.replace(reply, code_blocks=())):
-            pieces += ["\n".join(lines)] if (lines := lines_of(event)) else []
-        pieces += [tool_call(call) for call in reply.tool_calls]
+        pieces += extras(reply)
         return "\n\n".join([*pieces, *self._notes(bool(pieces))])
+
+
+def extras(reply: Reply) -> list[str]:
+    """Return what an answer holds beside its text and the model's thinking, as paragraphs of plain text."""
+    pieces = [f"[code]\n{block}" for block in reply.code_blocks]
+    for event in events_of(dataclasses.replace(reply, code_blocks=())):
+        pieces += ["\n".join(lines)] if (lines := lines_of(event)) else []
+    return [*pieces, *(tool_call(call) for call in reply.tool_calls)]
 
 
 def reply_html(reply: Reply) -> str:

@@ -12,6 +12,7 @@ from ..core.exchange import Exchange, Flow
 from ..core.failures import ended_early
 from ..errors import GLMError, StreamMisuse, TransportFailure
 from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
+from ..reply import Reply
 
 __all__ = ["BaseStream"]
 
@@ -84,6 +85,13 @@ class BaseStream:
         with self._folding:
             self._fold()
             return self._exchange.transcript.finish
+
+    @property
+    def partial(self) -> Reply:
+        """Everything that has been handed over so far, as ``error.partial`` holds it."""
+        with self._folding:
+            self._fold()
+            return self._exchange.transcript.reply()
 
     @property
     def attempts(self) -> int:

@@ -25,6 +25,7 @@ from glmclient import (
 )
 from glmclient.cli import exit_codes
 from glmclient.cli.display.failures import error_json, paragraph, say
+from glmclient.reply import reply_data
 
 from .emulator import Emulator
 
@@ -139,7 +140,7 @@ def test_an_error_as_json() -> None:
         "code": "1302",
         "reason": "too fast",
         "retry_after": 3.0,
-        "partial": {"text": "", "reasoning": "", "tool_calls": [], "finish": None},
+        "partial": json.loads(json.dumps(reply_data(Reply()))),
     }
     late = error_json(APITimeoutError("late", limit="idle", partial=Reply("Hel")))["error"]
     assert late["limit"] == "idle"

@@ -18,7 +18,7 @@ from ...errors import APIStatusError, ConfigurationError, GLMError
 from ...providers import DEFAULT_SERVICE, ServiceInfo, service, service_names, services
 from .. import exit_codes
 from ..display.answering import told
-from ..display.cells import wrapped
+from ..display.cells import json_text, visible, wrapped
 from ..display.failures import paragraph
 from ..display.screen import terminal_size
 from ..parameters import Choices, choices_of, service_options
@@ -141,7 +141,8 @@ _COLUMN = 26
 
 
 def _in_columns(text: str) -> str:
-    """Return a text wrapped under itself on a terminal, and as it is elsewhere."""
+    """Return a text wrapped under itself on a terminal, and on its own lines elsewhere."""
+    text = visible(text)
     if not sys.stdout.isatty():
         return text
     return wrapped(text, terminal_size()[0] - _COLUMN).replace("\n", f"\n{' ' * _COLUMN}")
@@ -149,7 +150,8 @@ def _in_columns(text: str) -> str:
 
 def _told_as_json(findings: Iterable[Finding]) -> bool:
     found = list(findings)
-    click.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False))
+    text = json.dumps([asdict(finding) for finding in found], ensure_ascii=False)
+    click.echo(json_text(text, sys.stdout.encoding))
     return any(finding.verdict == BAD for finding in found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from ...errors import ConfigurationError
 from ...providers import services
 from .. import exit_codes
+from ..display.cells import visible_line
 from ..parameters import ServiceName
 from ..store.places import folder, is_private
 from ..store.settings import (
@@ -119,14 +121,14 @@ def settings(ctx: click.Context) -> None:
         variable = variable_of(name.removeprefix("SERVICE."))
         said = os.environ.get(variable, "").strip() if name != "SERVICE.base_url" else ""
         if said:
-            click.echo(f"{name} = {said}   (from {variable} in the environment)")
+            click.echo(f"{name} = {_shown(said)}   (from {variable} in the environment)")
         elif name in kept:
             click.echo(f"{name} = {_shown(kept[name])}")
         elif not name.startswith("SERVICE."):
             click.echo(f"{name} is not set: {what}")
     for name in sorted(kept):
         if "." in name:
-            click.echo(f"{name} = {_shown(kept[name])}")
+            click.echo(f"{visible_line(name)} = {_shown(kept[name])}")
     unset = [name for name in SETTINGS if name.startswith("SERVICE.")]
     click.echo(f"For each service: {', '.join(unset)}.", err=True)
     for name in kept:
@@ -134,9 +136,14 @@ def settings(ctx: click.Context) -> None:
 
 
 def _shown(value: object) -> str:
-    return (
-        {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+    """Return a value as it is shown: without the password of an address."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return visible_line(_CREDENTIALS.sub(r"\1***@", str(value)))
+
+
+# Up to the last "@" before the path: a password may contain that character unescaped.
+_CREDENTIALS = re.compile(r"^(\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
 
 
 @settings.command("set")

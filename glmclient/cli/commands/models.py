@@ -10,6 +10,7 @@ import click
 
 from .. import exit_codes
 from ..display.answering import told
+from ..display.cells import visible_line
 from ..parameters import choices_of, service_options
 from ..store.settings import Settings
 
@@ -30,5 +31,5 @@ def models(as_json: bool, **given: Any) -> int:
         click.echo(json.dumps([asdict(model) for model in offered]))
     else:
         for model in offered:
-            click.echo(model.id)
+            click.echo(visible_line(model.id))
     return exit_codes.OK

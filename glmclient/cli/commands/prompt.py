@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
 from ..parameters import known_models
-from ..store.places import INSTALL, folder, needed
+from ..store.places import INSTALL, folder, needed, private_file
 from .chat_commands import COMMANDS, Session
 
 if TYPE_CHECKING:
@@ -83,9 +82,7 @@ def _history() -> History:
 
     if folder("state") is None:
         return InMemoryHistory()
-    path = needed("state") / HISTORY_FILE
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    return FileHistory(str(path))
+    return FileHistory(str(private_file(needed("state") / HISTORY_FILE)))
 
 
 def completions(line: str, models: Iterable[str]) -> list[str]:

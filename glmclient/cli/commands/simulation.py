@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import exit_codes
+from ..display.cells import visible_line
 from ..parameters import ServiceName
 
 if TYPE_CHECKING:
@@ -91,5 +92,6 @@ def _tell_requests(simulator: Simulator, ended: threading.Event, *, quiet: bool)
         requests, received = simulator.requests, simulator.received
         for request in requests[len(requests) - (received - told) :]:
             if not quiet:
-                click.echo(f"{request.method} {request.path} ({len(request.body)} bytes)", err=True)
+                line = f"{request.method} {request.path} ({len(request.body)} bytes)"
+                click.echo(visible_line(line), err=True)
         told = received

@@ -78,7 +78,7 @@ class Look:
 
     def say(self, line: str) -> None:
         """Write a line to standard error: what the user has asked for."""
-        self.err.write(f"{visible(line) if self.err_is_terminal else line}\n")
+        self.err.write(f"{visible(line)}\n")
         self.err.flush()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .answer_display import Display
+from .cells import visible
 
 if TYPE_CHECKING:
     from ...streams.sync_stream import Stream
@@ -40,6 +41,13 @@ def answered(stream: Stream, display: Display) -> bool:
     return not interrupted
 
 
+class _VisibleLines(logging.Formatter):
+    """Formats log records for a terminal: they repeat what services send."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 @contextlib.contextmanager
 def told(verbose: int) -> Iterator[None]:
     """Write the library's log to standard error meanwhile, for ``-v`` and ``-vv``."""
@@ -48,7 +56,7 @@ def told(verbose: int) -> Iterator[None]:
         return
     log = logging.getLogger("glmclient")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_VisibleLines("%(name)s: %(message)s"))
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO if verbose == 1 else logging.DEBUG)

@@ -6,20 +6,70 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["cells", "rows", "visible", "without_tabs", "wrapped"]
+__all__ = ["cells", "json_text", "rows", "visible", "visible_line", "without_tabs", "wrapped"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)")
 """What our own rendering writes: colours and links."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HIDDEN = re.compile(
+    # Line and paragraph separators, and the overrides, embeddings and isolates that reorder a whole line. The marks
+    # U+200E, U+200F and U+061C and the joiners U+200C and U+200D stay: right-to-left text and emoji need them.
+    "[\u2028\u2029\u202a-\u202e\u2066-\u206f"
+    # Annotations and tag characters, which carry text that no terminal shows; halves of pairs have no UTF-8.
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_HIDDEN_IN_JSON = re.compile(f"{_CONTROLS.pattern}|{_HIDDEN.pattern}")
 _TAB = 8
 
 
 def visible(text: str) -> str:
-    """Return ``text`` without control characters: an answer must not steer the terminal.
+    """Return ``text`` as a terminal may show it: text from outside must not control the terminal.
 
-    Each becomes U+FFFD; line ends of other systems become line feeds.
+    Each control character becomes U+FFFD, and line ends of other systems become line feeds. Characters that are
+    invisible and change the order of a line, or hide text, become escapes such as ``\\u202e``.
     """
-    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    text = _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _HIDDEN.sub(_escape, text)
+
+
+def visible_line(text: str) -> str:
+    """Return ``text`` as `visible` does, on one line: for lists that have one entry a line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def json_text(text: str, encoding: str | None = None) -> str:
+    """Return JSON with escapes for invisible characters, and for those that ``encoding`` lacks; its value is the same.
+
+    Args:
+        text: JSON, in which such characters stand within strings only.
+        encoding: of the stream that the JSON is written to; ``None`` has every character.
+    """
+    text = _HIDDEN_IN_JSON.sub(_json_escape, text)
+    if encoding is None or text.isascii():
+        return text
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return _NOT_ASCII.sub(_json_escape, text)
+    return text
+
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -94,7 +95,10 @@ def report_usage(error: click.ClickException, *, as_json: bool = False) -> None:
         }
         click.echo(json.dumps({"error": told}), err=True)
     else:
-        error.show(file=sys.stderr)
+        # The message repeats arguments, which may be pasted from anywhere.
+        shown = io.StringIO()
+        error.show(file=shown)
+        click.echo(visible(shown.getvalue()), err=True, nl=False)
 
 
 def say(text: str, out: TextIO | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from ...core.transcript import Transcript
 from ...events import Event
 from ...reply import Reply, reply_data
+from .cells import json_text
 
 __all__ = ["EventLines", "WholeAnswer", "event_json", "reply_json"]
 
@@ -31,10 +32,9 @@ def reply_json(reply: Reply) -> dict[str, Any]:
     return data
 
 
-def _line(value: Any) -> str:
-    # A lone surrogate has no UTF-8; JSON can escape it (RFC 8259 §8.2).
-    text = json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+def _line(value: Any, out: TextIO) -> str:
+    """Return a line of JSON that ``out`` can encode, and that a terminal shows as it is."""
+    return json_text(json.dumps(value, ensure_ascii=False), out.encoding) + "\n"
 
 
 class EventLines:
@@ -52,7 +52,7 @@ class EventLines:
 
     def add(self, event: Event) -> None:
         """Write an event."""
-        self._out.write(_line(event_json(event)))
+        self._out.write(_line(event_json(event), self._out))
         self._out.flush()
 
     def end(self, *, whole: bool) -> None:
@@ -83,5 +83,5 @@ class WholeAnswer:
         """Write the object."""
         if whole:
             answer = reply_json(self._transcript.reply())
-            self._out.write(_line({**answer, "provider": self._provider}))
+            self._out.write(_line({**answer, "provider": self._provider}, self._out))
             self._out.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -10,12 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigurationError
-from ...private_file import write_private
+from ...private_file import read_regular, write_private
 
-__all__ = ["HOME", "INSTALL", "folder", "is_private", "needed", "read_object", "write_object"]
+__all__ = [
+    "HOME",
+    "INSTALL",
+    "folder",
+    "is_private",
+    "needed",
+    "private_file",
+    "read_object",
+    "write_object",
+]
 
 HOME = "GLMCLIENT_HOME"
 """The variable that names one folder for everything, in place of the platform's own."""
+LARGEST = 1_000_000
+"""Bytes of a settings or keys file at most."""
 INSTALL = "pip install 'glmclient[cli]'"
 
 
@@ -46,9 +58,33 @@ def needed(kind: str) -> Path:
         )
     try:
         found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(found)
     except OSError as error:
         raise ConfigurationError(f"the folder {found} cannot be made: {error.strerror}.") from None
     return found
+
+
+def _close_to_others(path: Path) -> None:
+    """Take the rights of other users from a folder or file that was made with more of them."""
+    if not is_private(path):
+        with contextlib.suppress(PermissionError):  # another user owns it, and decides
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o700)
+
+
+def private_file(path: Path) -> Path:
+    """Make a file of mode 0600 if there is none, take the rights of others from one that exists, and return it.
+
+    Raises:
+        ConfigurationError: it is not a regular file, or cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NONBLOCK", 0), 0o600))
+        if not path.is_file():
+            raise ConfigurationError(f"{path} is not a regular file. Remove it.")
+        _close_to_others(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
 
 
 def read_object(kind: str, name: str) -> dict[str, Any]:
@@ -62,12 +98,12 @@ def read_object(kind: str, name: str) -> dict[str, Any]:
         return {}
     path = place / name
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular(path, LARGEST))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not JSON: {error}. Mend or remove it.") from None
     if not isinstance(value, dict):
         raise ConfigurationError(f"{path} must hold a JSON object. Mend or remove it.")

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
+
 from ...configuration import environment_key_fits
 from ...core.http import checked_base_url
 from ...errors import ConfigurationError
 from ...providers import BUILT_IN, DEFAULT_SERVICE, ServiceInfo, service, service_names, services
-from .places import read_object, write_object
+from ..display.cells import visible_line
+from .places import folder, is_private, read_object, write_object
 
 __all__ = [
     "SETTINGS",
@@ -286,7 +289,10 @@ class Settings:
             return None
         if not self._stored_key_fits(info, base_url):
             return None
-        return (self._keys if self._keys is not None else stored_keys()).get(provider)
+        kept = self._keys if self._keys is not None else stored_keys()
+        if provider in kept and self._keys is None:
+            _warn_of_readers()
+        return kept.get(provider)
 
     def _stored_key_fits(self, info: ServiceInfo, argument: str | None) -> bool:
         """Tell whether the keys file's key may go to the address: a stored address has the same owner as the key."""
@@ -318,6 +324,14 @@ def stored_keys() -> dict[str, str]:
     """
     keys = read_object("config", KEYS_FILE)
     return {name: key for name, key in keys.items() if isinstance(key, str) and _is_service(name)}
+
+
+def _warn_of_readers() -> None:
+    """Write one line to standard error if other users can read the stored keys."""
+    place = folder("config")
+    if place is not None and not is_private(place / KEYS_FILE):
+        line = f"glmclient: other users can read {place / KEYS_FILE}: chmod 600 it."
+        click.echo(visible_line(line), err=True)
 
 
 def write_keys(keys: Mapping[str, str]) -> None:
