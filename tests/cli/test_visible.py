@@ -305,8 +305,10 @@ def test_no_content_of_a_conversation_is_a_traceback(content: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
+        conversation = None
         with contextlib.suppress(ConfigurationError):
-            SavedConversation.read(file.name)
+            conversation = SavedConversation.read(file.name)
+    assert conversation is None or isinstance(conversation, SavedConversation)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device"])
