@@ -19,7 +19,7 @@ from glmclient import (
     Usage,
 )
 from glmclient.simulator import Refusal, SimulatedRequest, Simulator
-from tests.providers.platform.asking import KINDS, Asker
+from tests.providers.chat_completions.asking import KINDS, Asker
 
 from .gateway import KEY, LITELLM, SCRIPTED, Gateway
 

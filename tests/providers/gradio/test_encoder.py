@@ -33,8 +33,8 @@ from glmclient.events import (
 from glmclient.providers.gradio.encoder import Layout, encode, encoded
 from glmclient.providers.gradio.formats import encode_history
 from glmclient.simulator import Cut, EndBody, Pause, Refusal, Reset, Step
+from tests.support.canonical import canonical
 
-from ...simulator.canonical import canonical
 from .recorded import Outcome, decoded, decoder_for
 
 TURNS = (("user", "before"), ("assistant", "said"))

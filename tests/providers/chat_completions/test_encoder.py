@@ -33,7 +33,7 @@ from glmclient.providers.chat_completions.frames import encode, whole_answer
 from glmclient.simulator.http import Cut, Pause
 from glmclient.simulator.script import Answer, EndBody, Refusal
 from tests.core.wire import cut_at, every_cut
-from tests.providers.platform.driving import JSON, decoded
+from tests.providers.chat_completions.driving import JSON, decoded
 
 FLAVOURS: list[Flavour] = ["glm", "vllm", "sglang", "ollama"]
 each_flavour = pytest.mark.parametrize("flavour", FLAVOURS)

@@ -21,7 +21,7 @@ TEXT = PAGE.read_text("utf-8")
 
 def test_the_table_of_codes_is_the_codes() -> None:
     assert table() in TEXT
-    assert written(TEXT) == TEXT, "python -m tests.providers.platform.code_table writes it"
+    assert written(TEXT) == TEXT, "python -m tests.providers.chat_completions.code_table writes it"
 
 
 def test_the_page_names_addresses_variables_and_default() -> None:

@@ -25,7 +25,7 @@ from glmclient.providers.chat_completions.refusals import Refusals
 from glmclient.providers.chat_completions.simulated import OpenAICompatible, Platform
 from glmclient.simulator.http import Cut, Pause, SimulatedRequest, SimulatedResponse
 from glmclient.simulator.script import Answer, Answers, Refusal, ScriptLike
-from tests.providers.platform.driving import NOW, decoded
+from tests.providers.chat_completions.driving import NOW, decoded
 
 KEY = {"authorization": "Bearer id.secret"}
 HI = {"model": "glm-4.6", "messages": [{"role": "user", "content": "hi"}], "stream": True}

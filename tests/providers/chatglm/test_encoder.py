@@ -35,9 +35,8 @@ from glmclient.providers.chatglm.decoder import ChatGLMDecoder
 from glmclient.providers.chatglm.encoder import Layout
 from glmclient.providers.chatglm.simulated import encode
 from glmclient.simulator import Cut, EndBody, Pause, Refusal, Reset, Step
-
-from ..core.wire import cut_at, every_cut
-from .canonical import canonical
+from tests.core.wire import cut_at, every_cut
+from tests.support.canonical import canonical
 
 
 def decoded(chunks: Iterable[bytes], mode: str = "auto") -> list[Event]:
