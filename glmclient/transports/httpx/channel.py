@@ -17,6 +17,7 @@ from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
 from ...errors import TransportFailure
 from ..base import Route, proxy_failure, scrubbed
+from ..endings import Endings
 from ..forks import guard
 from .event_loop import EventLoop, shut_down
 from .joined_events import join_events
@@ -49,10 +50,14 @@ class HttpxChannel:
     Args:
         route: proxies, TLS and the clock.
         lines: the connections that are used.
+        endings: which servers leave bodies open.
     """
 
-    def __init__(self, route: Route, lines: Lines[httpx.AsyncBaseTransport]) -> None:
+    def __init__(
+        self, route: Route, lines: Lines[httpx.AsyncBaseTransport], endings: Endings
+    ) -> None:
         self.route = route
+        self._endings = endings
         self._lines = lines
         self._line: httpx.AsyncBaseTransport | None = None
         self._key: Key = ("", None)
@@ -166,16 +171,19 @@ class HttpxChannel:
 
     async def release(self, step: Release) -> None:
         """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
-        deadline = self.route.clock() + step.seconds
+        address = self._key[0]
+        deadline = self.route.clock() + self._endings.patience(address, step.seconds)
         size = 0
         try:
             while self._response is not None and not self._exhausted and size < step.max_bytes:
                 size += len(await self.read(Read(deadline)))
         except TransportFailure:
-            await (
-                self.aclose()
-            )  # the answer is whole; a connection that breaks after it is merely not used again
+            # The answer is whole; a connection that breaks after it is merely not used again.
+            self._endings.note(address, ended=False)
+            await self.aclose()
             return
+        if size or self._exhausted:
+            self._endings.note(address, ended=True)
         if self._response is not None and self._exhausted and self._line is not None:
             line, response = self._line, self._response
             try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 
 from ..base import Route
+from ..endings import Endings
 from ..tcp import KEEPALIVE_OPTIONS, KEEPALIVE_SECONDS
 from ..tls import plain_context, tls_context
 from .channel import GONE, HttpxChannel
@@ -37,10 +38,11 @@ class HttpxTransport:
         self.lines: Lines[httpx.AsyncBaseTransport] = Lines(
             connect if connect is not None else self._connection, _close
         )
+        self.endings: Endings = Endings()
 
     def open(self) -> HttpxChannel:
         """Return a line for one exchange."""
-        return HttpxChannel(self.route, self.lines)
+        return HttpxChannel(self.route, self.lines, self.endings)
 
     async def aclose(self) -> None:
         """Close the idle connections; a later exchange opens new ones."""

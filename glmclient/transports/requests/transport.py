@@ -17,6 +17,7 @@ from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
 from ...errors import TransportFailure
 from ..base import Route, proxy_failure, scrubbed
+from ..endings import Endings
 from ..forks import guard
 from ..socks import SocksProxy
 from ..tls import tls_context
@@ -198,14 +199,19 @@ class RequestsChannel:
 
     def release(self, step: Release) -> None:
         """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
-        deadline = self.route.clock() + step.seconds
+        address, endings = origin(self._url()), self._transport.endings
+        deadline = self.route.clock() + endings.patience(address, step.seconds)
         size = 0
         try:
             while self._reply is not None and not self._exhausted and size < step.max_bytes:
                 size += len(self.read(Read(deadline)))
         except TransportFailure:
-            self.close()  # the answer is whole; a connection that breaks after it is merely not used again
+            # The answer is whole; a connection that breaks after it is merely not used again.
+            endings.note(address, ended=False)
+            self.close()
             return
+        if size or self._exhausted:
+            endings.note(address, ended=True)
         if self._reply is not None and self._exhausted:
             raw = self._reply.raw
             if self.response is not None:
@@ -313,6 +319,7 @@ class RequestsTransport:
         self.route = route
         # No lock guards it, because a fork could copy that locked: of two pools made at once, one is kept.
         self._adapters: dict[tuple[int, str | None], _Adapter] = {}
+        self.endings: Endings = Endings()
 
     def open(self) -> RequestsChannel:
         """Return a line for one exchange."""
