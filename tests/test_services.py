@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from glmclient import AsyncClient, ConfigurationError, SyncClient
+from glmclient import AsyncClient, ChatGLM, ConfigurationError, SyncClient
+from glmclient.cli import main
 from glmclient.cli.store.settings import Settings, Stored
 from glmclient.configuration import environment_key_fits
 from glmclient.providers import BUILT_IN, ServiceInfo, service, service_names, services
@@ -196,3 +198,21 @@ def test_a_stored_key_stays_away_from_strangers(
     settings = Settings(stored, environment, {service: "stored"})
     assert settings.key(service, None, argument) == expected
     assert settings.key(service, "typed", argument) == "typed"
+
+
+# -- the other readers of the table ----------------------------------------------------------------
+
+
+def test_a_provider_object_replays_without_the_table(tmp_path: Path) -> None:
+    tape = tmp_path / "chat.cassette"
+    with Simulator("Hello") as sim, SyncClient(ChatGLM(base_url=sim.url), record=tape) as client:
+        client.chat("Hi")
+    with SyncClient(ChatGLM(), replay=tape) as client:
+        assert client.chat("Hi").text == "Hello"
+
+
+def test_a_key_is_not_kept_for_a_service_that_takes_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["keys", "set", "chatglm"]) == 2
+    assert "'chatglm' is not one of 'qwen', 'zai'" in capsys.readouterr().err
