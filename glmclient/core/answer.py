@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LimitExceeded
 from ..events import TextDelta, TextReplace
+from .limits import Limits
 
 __all__ = ["Answer", "Mode", "ModeName", "Track", "common_prefix", "rewrite"]
 
@@ -133,13 +134,30 @@ class Answer(Generic[E]):
         mode: shared by all texts of a stream.
         delta: makes the event for text that is appended, such as ``TextDelta``.
         replace: makes the event for text that reads otherwise from a character on.
+        rewrites: characters behind changed ones that may come again in all: each change of an early track repeats
+            the tracks after it, so a few bytes could cost as much as the whole answer, again and again.
     """
 
-    __slots__ = ("_delta", "_last", "_mode", "_replace", "_tracks", "length")
+    __slots__ = (
+        "_delta",
+        "_last",
+        "_mode",
+        "_replace",
+        "_rewrites",
+        "_sent_again",
+        "_tracks",
+        "length",
+    )
 
     def __init__(
-        self, mode: Mode, delta: Callable[[str], E], replace: Callable[[int, str], E]
+        self,
+        mode: Mode,
+        delta: Callable[[str], E],
+        replace: Callable[[int, str], E],
+        rewrites: int = Limits().rewrites,
     ) -> None:
+        self._rewrites = rewrites
+        self._sent_again = 0
         self.length: int = 0
         """Characters in the text."""
         self._mode = mode
@@ -194,6 +212,15 @@ class Answer(Generic[E]):
         place = tracks.index(track)
         offset = sum(other.length for other in tracks[:place]) + keep
         later = "".join([other.text for other in tracks[place + 1 :]])
+        self._sent_again += len(later) + len(tracks)
+        if self._sent_again > self._rewrites:
+            raise LimitExceeded(
+                f"changes of earlier parts of the answer repeated more than {self._rewrites} characters "
+                f"({self._sent_again}). Raise Limits.rewrites.",
+                limit="rewrites",
+                maximum=self._rewrites,
+                actual=self._sent_again,
+            )
         return _rewritten(removed + later, added + later, offset, self._delta, self._replace)
 
 

@@ -76,6 +76,7 @@ class Limits:
         error_body: bytes that are read of a refusal; what is longer is cut, not refused.
         header: bytes in the head of a response, at most 65536.
         headers: header fields in it, at most 100.
+        rewrites: characters that come again because a service changed an earlier part of its answer.
         decompressed_ratio: how many times larger than received a compressed stream may become.
 
     Raises:
@@ -90,6 +91,7 @@ class Limits:
     error_body: int = 64 * 1024
     header: int = 64 * 1024
     headers: int = 100
+    rewrites: int = 256 * 1024 * 1024
     decompressed_ratio: int = 200
 
     def __post_init__(self) -> None:

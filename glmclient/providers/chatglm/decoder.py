@@ -79,8 +79,10 @@ class ChatGLMDecoder:
         self._growing: tuple[Answer[Event], Any] | None = None
         """The one item that the frame decoded last was about: what the reader's strings belong to."""
         self._mode = Mode(mode)
-        self._text: Answer[Event] = Answer(self._mode, TextDelta, TextReplace)
-        self._reasoning: Answer[Event] = Answer(self._mode, ReasoningDelta, ReasoningReplace)
+        self._text: Answer[Event] = Answer(self._mode, TextDelta, TextReplace, limits.rewrites)
+        self._reasoning: Answer[Event] = Answer(
+            self._mode, ReasoningDelta, ReasoningReplace, limits.rewrites
+        )
         self._code: dict[Any, Answer[Event]] = {}
         self._once: dict[Any, Any] = {}
         self._calls: dict[Any, int] = {}
@@ -324,6 +326,7 @@ class ChatGLMDecoder:
                 self._mode,
                 lambda text: CodeDelta(text, number),
                 lambda start, text: CodeReplace(start, text, number),
+                self._limits.rewrites,
             )
         return self._code[key]
 

@@ -349,3 +349,31 @@ def test_an_unknown_conversation_is_answered_by_nothing() -> None:
     assert isinstance(told, APIConnectionError) and told.retryable
     assert "closed the stream before any event" in str(told)
     assert "conversation_id 'made-up' may be unknown" in str(told)
+
+
+# -- work that grows -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["text", "think", "code"])
+def test_rewrites_of_an_early_part_are_bounded(kind: str) -> None:
+    limits = Limits(rewrites=1000)
+    decoder = ChatGLMDecoder(mode="snapshot", limits=limits)
+    out: list[Event] = []
+
+    def feed(key: str, *values: str) -> None:
+        items = [{"type": kind, kind: value} for value in values]
+        decoder.feed(frame("init", part(*items, logic_id=key)), out)
+
+    feed("L0", "a")
+    if kind == "code":  # each block is a text of its own: nothing comes again
+        for count in range(50):
+            feed("L0", "a" * count)
+        return
+    feed("L1", "b" * 100)
+    with pytest.raises(
+        LimitExceeded, match=r"repeated more than 1000 characters .* Raise Limits\.rewrites"
+    ) as caught:
+        for count in range(50):
+            feed("L0", "a" * (count + 2))
+    assert (caught.value.limit, caught.value.maximum) == ("rewrites", 1000)
+    assert len(out) < 15
