@@ -22,9 +22,10 @@ from ...events import (
 )
 from .cells import visible, wrapped
 from .extras import CodeBlocks, lines_of, summary, tool_call
+from .markdown_lines import GrowingMarkdown
 from .painter import Painter
 from .progress import Progress
-from .rendering import dim, markdown, plain, rich_is_there
+from .rendering import dim, plain, rich_is_there
 from .screen import Size, terminal_size
 from .voices import PlainVoice, ScreenVoice, Voice, check_reader, rewindable
 
@@ -124,7 +125,7 @@ class LiveDisplay:
     def _text_voice(self) -> Voice:
         look = self._look
         if look.out_is_terminal:
-            render = markdown if look.markdown and rich_is_there() else plain
+            render = GrowingMarkdown() if look.markdown and rich_is_there() else plain
             return ScreenVoice(look.out, render, look.note, look.size)
         return PlainVoice(look.out, look.note, rewindable(look.out, look.err))
 

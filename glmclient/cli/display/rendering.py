@@ -1,13 +1,13 @@
-"""An answer as the lines of a terminal: plain, or Markdown by rich."""
+"""An answer as the lines of a terminal: plain, or Markdown by the parser that rich uses."""
 
 from __future__ import annotations
 
 import importlib.util
-import io
 from collections.abc import Callable
 from typing import TypeAlias
 
 from .cells import visible, without_tabs
+from .markdown_lines import GrowingMarkdown
 
 __all__ = ["Renderer", "dim", "markdown", "plain", "rich_is_there"]
 
@@ -34,16 +34,4 @@ def rich_is_there() -> bool:
 
 def markdown(text: str, width: int) -> list[str]:
     """Return Markdown rendered, without empty lines at its end, and without the spaces that fill a line."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    # One cell less than there are: not every terminal agrees on what happens in the last one.
-    console = Console(
-        file=io.StringIO(), force_terminal=True, legacy_windows=False, width=max(width - 1, 1)
-    )
-    with console.capture() as captured:
-        console.print(Markdown(without_tabs(visible(text))))
-    lines = [line.rstrip() for line in captured.get().split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+    return GrowingMarkdown()(text, width)

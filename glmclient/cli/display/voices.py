@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
+from .markdown_lines import GrowingMarkdown
 from .rendering import Renderer
 from .screen import Screen, Size, terminal_size
 
@@ -173,9 +174,16 @@ class ScreenVoice:
 
     def _draw(self) -> None:
         size = self._size()
-        lines = self._render(self._text[self._base :], size[0])
+        text = self._text[self._base :]
+        exact = True
+        if isinstance(self._render, GrowingMarkdown):
+            for lines in self._render.steps(text, size[0]):
+                exact = self._screen.show(lines)
+            exact = exact if text else self._screen.show([])
+        else:
+            exact = self._screen.show(self._render(text, size[0]))
         self._drawn = (self._text, size)
-        self._stale = not self._screen.show(lines) and self._rewritten
+        self._stale = not exact and self._rewritten
 
     def pause(self) -> None:
         """Go to a new line, because something else is to be shown; the text may go on."""
