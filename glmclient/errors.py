@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from .events import in_notebook
+from .events import Usage, in_notebook
 from .reply import Reply
 
 __all__ = [
@@ -18,11 +20,14 @@ __all__ = [
     "GLMError",
     "GuestQuotaError",
     "LimitExceeded",
+    "MaxRoundsExceeded",
     "NotFoundError",
     "PermissionDeniedError",
     "ProtocolError",
     "QuotaExceededError",
     "RateLimitError",
+    "SchemaError",
+    "SchemaProblem",
     "ServerError",
     "ServiceBlockedError",
     "StreamCancelled",
@@ -217,6 +222,54 @@ class StreamCancelled(StreamInterrupted):
 
 class StreamMisuse(GLMError, RuntimeError):
     """Read after close, or two readers at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """A place where an answer does not fit the schema.
+
+    Args:
+        path: the place in the value: ``$`` is the value itself, ``$.cities[0].name`` a member of it.
+        message: what is wrong there.
+    """
+
+    path: str
+    message: str
+
+
+class SchemaError(GLMError):
+    """The answer does not fit the schema; ``partial`` is the reply of the last round.
+
+    Args:
+        problems: at least one problem.
+    """
+
+    def __init__(
+        self, message: str = "", *, problems: Sequence[SchemaProblem] = (), **known: Any
+    ) -> None:
+        super().__init__(message, **known)
+        self.problems: tuple[SchemaProblem, ...] = tuple(problems)
+
+
+class MaxRoundsExceeded(GLMError):
+    """The last answer that a run may ask for still asks for tools; they were not run.
+
+    Args:
+        messages: the whole history with the last answer.
+        usage: the sum of all rounds, where the service tells it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        messages: Sequence[Any] = (),
+        usage: Usage | None = None,
+        **known: Any,
+    ) -> None:
+        super().__init__(message, **known)
+        self.messages: tuple[Any, ...] = tuple(messages)
+        self.usage = usage
 
 
 class TransportFailure(Exception):

@@ -48,6 +48,7 @@ class Reply(Generic[T]):
         sources: what the service found on the web for the answer.
         notices: the service's messages to its user that are not part of the answer.
         unknown: what no event describes yet; only with ``include_unknown=True``.
+        rounds_usage: the tokens of all rounds, if the answer took several; ``finish`` has those of the last.
     """
 
     text: str = ""
@@ -61,6 +62,7 @@ class Reply(Generic[T]):
     sources: tuple[SearchResult, ...] = field(default=(), kw_only=True)
     notices: tuple[Notice, ...] = field(default=(), kw_only=True)
     unknown: tuple[Unknown, ...] = field(default=(), kw_only=True)
+    rounds_usage: Usage | None = field(default=None, kw_only=True, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -73,7 +75,9 @@ class Reply(Generic[T]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens, where the service tells them."""
+        """The tokens, where the service tells them; the sum, if the answer took several rounds."""
+        if self.rounds_usage is not None:
+            return self.rounds_usage
         return self.finish.usage if self.finish is not None else None
 
     @property

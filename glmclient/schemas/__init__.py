@@ -1,0 +1,1 @@
+"""Typed answers: JSON schemas of types, and values of answers."""

@@ -1,0 +1,123 @@
+"""Rounds of a question with a schema: weaker requests after a refusal, and repairs of answers that do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.exchange import Exchange, Flow, Release
+from ..core.limits import Timeout
+from ..errors import BadRequestError, ConfigurationError, SchemaError
+from ..events import Usage
+from ..messages import Messages
+from ..providers.base import Chat, Provider
+from ..reply import Reply
+from .question import SchemaQuestion, mentions_format, weaker
+
+__all__ = ["Asking", "Repairs"]
+
+_UNREPAIRED = ("length", "content_filter")
+
+
+class Asking:
+    """One question with a schema, in the forms that the service may be asked in.
+
+    Args:
+        forms: the forms that this client learned, by model; shared by its questions.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        question: SchemaQuestion,
+        messages: Messages,
+        model: str | None,
+        options: Mapping[str, Any],
+        forms: dict[str | None, str],
+    ) -> None:
+        self._provider = provider
+        self._question = question
+        self._messages, self._model, self._options = messages, model, options
+        self._forms = forms
+        self._form: str = forms.get(model, provider.supports.schemas)
+        self.asked = question.asked(self._form, messages, options)
+        """The messages and options of the first request."""
+        self._chat = provider.prepare(self.asked[0], model, self.asked[1])
+
+    def attempt(self, exchange: Exchange) -> Flow[None]:
+        """Ask; after a refusal of the answer's format, ask in the next weaker form, and remember it."""
+        while True:
+            try:
+                yield from self._provider.attempt(self._chat, exchange)
+            except BadRequestError as refusal:
+                form = weaker(self._form)
+                if form is None or not mentions_format(f"{refusal.message} {refusal.body}"):
+                    raise
+                self._chat, self._form = self._prepared(form), form
+            else:
+                return
+            self._forms[self._model] = self._form
+            yield Release()
+            exchange.begin_attempt()
+
+    def _prepared(self, form: str) -> Chat:
+        messages, options = self._question.asked(form, self._messages, self._options)
+        return self._provider.prepare(messages, self._model, options)
+
+
+class Repairs:
+    """The further rounds of ``chat(schema=)``, inside the total limit of the question.
+
+    Args:
+        rounds: further rounds at most.
+        messages: the question.
+        timeout: the limits of the whole question.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, rounds: int, messages: Messages, timeout: Timeout, clock: Callable[[], float]
+    ) -> None:
+        if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
+            raise ConfigurationError(f"repair must be a number of rounds, 0 or more, not {rounds!r}.")
+        self._left = rounds
+        self._messages = messages
+        self._timeout, self._clock = timeout, clock
+        self._began = clock()
+        self._usage: Usage | None = None
+        self._repaired = False
+
+    def next_messages(self, question: SchemaQuestion, error: SchemaError) -> list[dict[str, Any]]:
+        """Return the messages of the next round.
+
+        Raises:
+            SchemaError: ``error``, if there is no further round.
+        """
+        finish = error.partial.finish
+        self._add(error.partial)
+        if self._left == 0 or finish is None or finish.reason in _UNREPAIRED:
+            error.partial = self._summed(error.partial)
+            raise error
+        self._left -= 1
+        self._repaired = True
+        return question.repair_messages(self._messages, error.partial.text or "{}", error.problems)
+
+    def timeout(self) -> Timeout:
+        """Return the limits of the next round: the rest of the total limit."""
+        if self._timeout.total is None:
+            return self._timeout
+        rest = self._timeout.total - (self._clock() - self._began)
+        return dataclasses.replace(self._timeout, total=max(rest, 0.001))
+
+    def whole(self, reply: Reply) -> Reply:
+        """Return the reply of the last round with the usage of all rounds."""
+        self._add(reply)
+        return self._summed(reply)
+
+    def _add(self, reply: Reply) -> None:
+        if (usage := reply.usage) is not None:
+            self._usage = usage if self._usage is None else self._usage + usage
+
+    def _summed(self, reply: Reply) -> Reply:
+        return dataclasses.replace(reply, rounds_usage=self._usage) if self._repaired else reply
