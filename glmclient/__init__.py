@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from .errors import GLMError as GLMError
     from .errors import GuestQuotaError as GuestQuotaError
     from .errors import LimitExceeded as LimitExceeded
+    from .errors import MaxRoundsExceeded as MaxRoundsExceeded
     from .errors import NotFoundError as NotFoundError
     from .errors import PermissionDeniedError as PermissionDeniedError
     from .errors import ProtocolError as ProtocolError
     from .errors import QuotaExceededError as QuotaExceededError
     from .errors import RateLimitError as RateLimitError
+    from .errors import SchemaError as SchemaError
+    from .errors import SchemaProblem as SchemaProblem
     from .errors import ServerError as ServerError
     from .errors import ServiceBlockedError as ServiceBlockedError
     from .errors import StreamCancelled as StreamCancelled
@@ -88,8 +91,8 @@ _HOMES = {
     "errors": (
         "APIConnectionError APIStatusError APITimeoutError AuthenticationError "
         "BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError "
-        "LimitExceeded NotFoundError PermissionDeniedError ProtocolError "
-        "QuotaExceededError RateLimitError ServerError ServiceBlockedError "
+        "LimitExceeded MaxRoundsExceeded NotFoundError PermissionDeniedError ProtocolError "
+        "QuotaExceededError RateLimitError SchemaError SchemaProblem ServerError ServiceBlockedError "
         "StreamCancelled StreamInterrupted StreamMisuse TransportFailure"
     ),
     "events": (
@@ -139,6 +142,7 @@ __all__ = [
     "LimitExceeded",
     "Limiter",
     "Limits",
+    "MaxRoundsExceeded",
     "Message",
     "Messages",
     "Model",
@@ -157,6 +161,8 @@ __all__ = [
     "Reply",
     "Result",
     "RetryPolicy",
+    "SchemaError",
+    "SchemaProblem",
     "SearchResult",
     "SearchResults",
     "ServerError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..core.exchange import Flow
 from ..core.limits import Timeout
@@ -13,7 +13,7 @@ from ..events import Finish
 from ..messages import Messages
 from ..providers.base import Model
 from ..reply import Reply
-from ..streams.async_stream import AsyncStream
+from ..streams.async_stream import AsyncStream, repaired
 from ..transports.base import AsyncTransport
 from .base import UNSET, BaseClient
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..options import ChatOptions
 
 __all__ = ["AsyncClient"]
+
+
+T = TypeVar("T")
 
 
 class AsyncClient(BaseClient):
@@ -62,6 +65,7 @@ class AsyncClient(BaseClient):
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
         continue_from: Reply | Finish | None = None,
+        schema: Any = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncStream:
         """Ask, and return the answer as a stream of events.
@@ -72,14 +76,44 @@ class AsyncClient(BaseClient):
             timeout: time limits for this question.
             retry: attempts for this question.
             continue_from: the reply to go on from, for services that keep the conversation themselves.
+            schema: the type of the answer, or a JSON Schema mapping. The stream then has ``.value_stream`` and
+                ``.parsed``; it is one round, never repaired.
             options: what the provider takes; an option that it cannot honour is an error.
 
         Raises:
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
-        exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
-        return AsyncStream(exchange, flow, self._transport, self._streams)
+        exchange, flow, typed = self._ask(
+            messages, model, timeout, retry, continue_from, options, None, schema
+        )
+        return AsyncStream(exchange, flow, self._transport, self._streams, typed)
 
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = ...,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = ...,
+        schema: type[T],
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Reply[T]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = ...,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = ...,
+        schema: Any = ...,
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Reply[Any]: ...
     async def chat(
         self,
         messages: Messages,
@@ -88,21 +122,37 @@ class AsyncClient(BaseClient):
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
         continue_from: Reply | Finish | None = None,
+        schema: Any = None,
+        repair: int = 1,
         **options: Unpack[ChatOptions],
-    ) -> Reply:
+    ) -> Reply[Any]:
         """Ask, and return the whole answer: `stream`, drained.
 
+        Args:
+            schema: the type of the answer: a dataclass, ``TypedDict``, ``list[...]``, msgspec Struct, pydantic model,
+                or a JSON Schema mapping. ``reply.parsed`` is its value.
+            repair: further rounds that send the problems back if the answer does not fit the schema.
+
         Raises:
+            SchemaError: the answer still does not fit.
             GLMError: what went wrong; what came is on ``error.partial``.
         """
-        return await self.stream(
-            messages,
-            model=model,
-            timeout=timeout,
-            retry=retry,
-            continue_from=continue_from,
-            **options,
-        ).reply()
+
+        def ask(messages: Messages, timeout: Any) -> AsyncStream:
+            return self.stream(
+                messages,
+                model=model,
+                timeout=timeout,
+                retry=retry,
+                continue_from=continue_from,
+                schema=schema,
+                **options,
+            )
+
+        stream = ask(messages, timeout)
+        if schema is None:
+            return await stream.reply()
+        return await repaired(stream, ask, self._repairs(repair, messages, timeout))
 
     def conversation(
         self,
@@ -159,7 +209,7 @@ class AsyncClient(BaseClient):
         self, question: Question, defaults: Mapping[str, Any], limiter: Limiter
     ) -> AsyncStream:
         options = {**defaults, **question.options}
-        exchange, flow = self._ask(
+        exchange, flow, typed = self._ask(
             question.messages,
             options.pop("model", None),
             options.pop("timeout", UNSET),
@@ -167,8 +217,9 @@ class AsyncClient(BaseClient):
             None,
             options,
             limiter,
+            options.pop("schema", None),
         )
-        return AsyncStream(exchange, flow, self._transport, self._streams)
+        return AsyncStream(exchange, flow, self._transport, self._streams, typed)
 
     async def models(self) -> tuple[Model, ...]:
         """Return the models that the service offers.

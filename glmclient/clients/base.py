@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..configuration import Configuration, checked_retry, configured
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..batch.limiter import Limiter
     from ..cassette import Replay
     from ..cassette.recorder import Recorder
+    from ..schemas.answer import TypedAnswer
+    from ..schemas.rounds import Repairs
 
 __all__ = ["UNSET", "BaseClient"]
 
@@ -118,6 +120,8 @@ class BaseClient:
         self._recorder = recorder_of(record, self._configuration)
         self._streams: dict[int, weakref.ref[BaseStream]] = {}
         self._closed = False
+        self._schema_forms: dict[str | None, str] = {}
+        """The forms in which the service accepts schemas, by model, where it refused its strictest one."""
         self._connect()
 
     def _connect(self) -> None:
@@ -161,19 +165,41 @@ class BaseClient:
         continue_from: Reply | Finish | None,
         options: Mapping[str, Any],
         limiter: Limiter | None = None,
-    ) -> tuple[Exchange, Flow[None]]:
+        schema: Any = None,
+    ) -> tuple[Exchange, Flow[None], TypedAnswer | None]:
         provider, given = self.provider, dict(options)
         if continue_from is not None:
             given.update(_continuing(continue_from))
-        chat = provider.prepare(
-            messages, model if model is not None else self._configuration.model, given
-        )
+        if given.get("tools") is not None:
+            given["tools"] = _described(given["tools"])
+        model = model if model is not None else self._configuration.model
+        typed = None
+        if schema is not None:
+            from ..schemas.answer import TypedAnswer
+            from ..schemas.rounds import Asking, question_of
+
+            question = question_of(schema)
+            asking = Asking(provider, question, messages, model, given, self._schema_forms)
+            messages, given = asking.asked
+            attempt, typed = asking.attempt, TypedAnswer(question)
+        else:
+            chat = provider.prepare(messages, model, given)
+
+            def attempt(exchange: Exchange) -> Flow[None]:
+                return provider.attempt(chat, exchange)
+
         if self._recorder is not None:
-            self._recorder.asked(
-                messages, model if model is not None else self._configuration.model, given
-            )
+            self._recorder.asked(messages, model, given)
         exchange = self._exchange(timeout, retry, limiter, messages, given)
-        return exchange, exchange.turn(lambda: provider.attempt(chat, exchange))
+        return exchange, exchange.turn(lambda: attempt(exchange)), typed
+
+    def _repairs(self, rounds: int, messages: Messages, timeout: Any) -> Repairs:
+        """Return the further rounds of a question with a schema."""
+        from ..schemas.rounds import Repairs
+
+        own = self._configuration
+        limits = own.timeout if timeout is UNSET else Timeout.of(timeout)
+        return Repairs(rounds, messages, limits, own.clock)
 
     def _open_streams(self) -> list[Any]:
         """Return the streams that are open; it is a copy, since other threads may begin and end some."""
@@ -219,6 +245,18 @@ def _checked_limiter(limiter: Limiter | None) -> Limiter | None:
             f"limiter must be a glmclient.Limiter or None, not {type(limiter).__name__}."
         )
     return limiter
+
+
+def _described(tools: Any) -> Any:
+    """Return tools as mappings; functions are described by their signature and docstring."""
+    if isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Iterable):
+        return tools  # the provider refuses it, and names what it takes
+    tools = list(tools)
+    if all(isinstance(each, Mapping) for each in tools):
+        return tools
+    from ..runs.functions import described
+
+    return described(tools)
 
 
 def _tokens(messages: Messages, options: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..core.exchange import Flow
 from ..core.limits import Timeout
@@ -14,7 +14,7 @@ from ..events import Finish
 from ..messages import Messages
 from ..providers.base import Model
 from ..reply import Reply
-from ..streams.sync_stream import Stream
+from ..streams.sync_stream import Stream, repaired
 from ..transports.base import SyncTransport
 from .base import UNSET, BaseClient
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ..options import ChatOptions
 
 __all__ = ["SyncClient"]
+
+
+T = TypeVar("T")
 
 
 class SyncClient(BaseClient):
@@ -61,6 +64,7 @@ class SyncClient(BaseClient):
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
         continue_from: Reply | Finish | None = None,
+        schema: Any = None,
         **options: Unpack[ChatOptions],
     ) -> Stream:
         """Ask, and return the answer as a stream of events.
@@ -71,14 +75,44 @@ class SyncClient(BaseClient):
             timeout: time limits for this question.
             retry: attempts for this question.
             continue_from: the reply to go on from, for services that keep the conversation themselves.
+            schema: the type of the answer, or a JSON Schema mapping. The stream then has ``.value_stream`` and
+                ``.parsed``; it is one round, never repaired.
             options: what the provider takes; an option that it cannot honour is an error.
 
         Raises:
             ConfigurationError: something is wrong with the question; nothing was sent.
         """
-        exchange, flow = self._ask(messages, model, timeout, retry, continue_from, options)
-        return Stream(exchange, flow, self._transport, self._streams)
+        exchange, flow, typed = self._ask(
+            messages, model, timeout, retry, continue_from, options, None, schema
+        )
+        return Stream(exchange, flow, self._transport, self._streams, typed)
 
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = ...,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = ...,
+        schema: type[T],
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Reply[T]: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = ...,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = ...,
+        schema: Any = ...,
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Reply[Any]: ...
     def chat(
         self,
         messages: Messages,
@@ -87,21 +121,37 @@ class SyncClient(BaseClient):
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
         continue_from: Reply | Finish | None = None,
+        schema: Any = None,
+        repair: int = 1,
         **options: Unpack[ChatOptions],
-    ) -> Reply:
+    ) -> Reply[Any]:
         """Ask, and return the whole answer: `stream`, drained.
 
+        Args:
+            schema: the type of the answer: a dataclass, ``TypedDict``, ``list[...]``, msgspec Struct, pydantic model,
+                or a JSON Schema mapping. ``reply.parsed`` is its value.
+            repair: further rounds that send the problems back if the answer does not fit the schema.
+
         Raises:
+            SchemaError: the answer still does not fit.
             GLMError: what went wrong; what came is on ``error.partial``.
         """
-        return self.stream(
-            messages,
-            model=model,
-            timeout=timeout,
-            retry=retry,
-            continue_from=continue_from,
-            **options,
-        ).reply()
+
+        def ask(messages: Messages, timeout: Any) -> Stream:
+            return self.stream(
+                messages,
+                model=model,
+                timeout=timeout,
+                retry=retry,
+                continue_from=continue_from,
+                schema=schema,
+                **options,
+            )
+
+        stream = ask(messages, timeout)
+        if schema is None:
+            return stream.reply()
+        return repaired(stream, ask, self._repairs(repair, messages, timeout))
 
     def conversation(
         self,
@@ -156,7 +206,7 @@ class SyncClient(BaseClient):
 
     def _mapped(self, question: Question, defaults: Mapping[str, Any], limiter: Limiter) -> Stream:
         options = {**defaults, **question.options}
-        exchange, flow = self._ask(
+        exchange, flow, typed = self._ask(
             question.messages,
             options.pop("model", None),
             options.pop("timeout", UNSET),
@@ -164,8 +214,9 @@ class SyncClient(BaseClient):
             None,
             options,
             limiter,
+            options.pop("schema", None),
         )
-        return Stream(exchange, flow, self._transport, self._streams)
+        return Stream(exchange, flow, self._transport, self._streams, typed)
 
     def models(self) -> tuple[Model, ...]:
         """Return the models that the service offers.

@@ -70,6 +70,8 @@ class BaseConversation(Generic[C, S]):
         self._memory: Finish | None = None
         """The last answer, while it holds what the service goes on from."""
         self._said: tuple[dict[str, Any], ...] = ()
+        self._sent: list[dict[str, Any]] = []
+        """The messages of the last turn as they were sent."""
         self._pending: S | None = None
         """The answer that is being read, or was left; it is looked at when somebody asks."""
 
@@ -233,6 +235,7 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
         model: str | None = None,
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
         **options: Unpack[ChatOptions],
     ) -> Stream:
         """Say something, and return the answer as a stream of events.
@@ -242,6 +245,7 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
             model: the model for this turn.
             timeout: time limits for this turn.
             retry: attempts for this turn.
+            schema: the type of the answer, as `SyncClient.stream` takes it.
             options: for this turn, in place of the conversation's own of the same name.
 
         Raises:
@@ -249,9 +253,16 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
             StreamMisuse: the answer before is being read at this moment.
         """
         messages, memory = self._next(said)
+        self._sent = messages
         model, given = self._asked(model, options)
         stream = self.client.stream(
-            messages, model=model, timeout=timeout, retry=retry, continue_from=memory, **given
+            messages,
+            model=model,
+            timeout=timeout,
+            retry=retry,
+            continue_from=memory,
+            schema=schema,
+            **given,
         )
         self._pending = stream
         return stream
@@ -263,14 +274,45 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
         model: str | None = None,
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
+        repair: int = 1,
         **options: Unpack[ChatOptions],
-    ) -> Reply:
+    ) -> Reply[Any]:
         """Say something, and return the whole answer: `stream`, drained.
 
+        With ``schema=`` the conversation keeps the question and the last answer; rounds of repair are not part of it.
+
+        Args:
+            schema: the type of the answer, as `SyncClient.chat` takes it.
+            repair: further rounds that send the problems back if the answer does not fit.
+
         Raises:
+            SchemaError: the answer still does not fit.
             GLMError: what went wrong; what came is on ``error.partial``.
         """
-        return self.stream(said, model=model, timeout=timeout, retry=retry, **options).reply()
+        stream = self.stream(
+            said, model=model, timeout=timeout, retry=retry, schema=schema, **options
+        )
+        if schema is None:
+            return stream.reply()
+        memory, (name, given) = self._memory, self._asked(model, options)
+
+        def ask(messages: Messages, timeout: Any) -> Stream:
+            self._pending = self.client.stream(
+                messages,
+                model=name,
+                timeout=timeout,
+                retry=retry,
+                continue_from=memory,
+                schema=schema,
+                **given,
+            )
+            return self._pending
+
+        rounds = self.client._repairs(repair, self._sent, timeout)
+        from ..streams.sync_stream import repaired
+
+        return repaired(stream, ask, rounds)
 
     def _abandon(self, stream: Stream) -> None:
         stream.close()
@@ -292,6 +334,7 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
         model: str | None = None,
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncStream:
         """Say something, and return the answer as a stream of events.
@@ -301,6 +344,7 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
             model: the model for this turn.
             timeout: time limits for this turn.
             retry: attempts for this turn.
+            schema: the type of the answer, as `SyncClient.stream` takes it.
             options: for this turn, in place of the conversation's own of the same name.
 
         Raises:
@@ -308,9 +352,16 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
             StreamMisuse: the answer before is being read at this moment.
         """
         messages, memory = self._next(said)
+        self._sent = messages
         model, given = self._asked(model, options)
         stream = self.client.stream(
-            messages, model=model, timeout=timeout, retry=retry, continue_from=memory, **given
+            messages,
+            model=model,
+            timeout=timeout,
+            retry=retry,
+            continue_from=memory,
+            schema=schema,
+            **given,
         )
         self._pending = stream
         return stream
@@ -322,14 +373,45 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
         model: str | None = None,
         timeout: Timeout | float | None = UNSET,
         retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
+        repair: int = 1,
         **options: Unpack[ChatOptions],
-    ) -> Reply:
+    ) -> Reply[Any]:
         """Say something, and return the whole answer: `stream`, drained.
 
+        With ``schema=`` the conversation keeps the question and the last answer; rounds of repair are not part of it.
+
+        Args:
+            schema: the type of the answer, as `SyncClient.chat` takes it.
+            repair: further rounds that send the problems back if the answer does not fit.
+
         Raises:
+            SchemaError: the answer still does not fit.
             GLMError: what went wrong; what came is on ``error.partial``.
         """
-        return await self.stream(said, model=model, timeout=timeout, retry=retry, **options).reply()
+        stream = self.stream(
+            said, model=model, timeout=timeout, retry=retry, schema=schema, **options
+        )
+        if schema is None:
+            return await stream.reply()
+        memory, (name, given) = self._memory, self._asked(model, options)
+
+        def ask(messages: Messages, timeout: Any) -> AsyncStream:
+            self._pending = self.client.stream(
+                messages,
+                model=name,
+                timeout=timeout,
+                retry=retry,
+                continue_from=memory,
+                schema=schema,
+                **given,
+            )
+            return self._pending
+
+        rounds = self.client._repairs(repair, self._sent, timeout)
+        from ..streams.async_stream import repaired
+
+        return await repaired(stream, ask, rounds)
 
     def _abandon(self, stream: AsyncStream) -> None:
         # Nothing can be awaited here: whoever still reads it gets `StreamCancelled`, and it closes itself.

@@ -6,7 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ..core.exchange import Exchange, Flow
 from ..core.http import checked_base_url, checked_headers
@@ -51,6 +51,9 @@ class Capabilities:
     tools: bool = False
     reasoning: bool = False
     usage: bool = False
+    schemas: Literal["json_schema", "json_object", "prompt"] = "prompt"
+    """The strictest form of asking for a JSON schema that the service enforces: ``response_format`` with the schema,
+    JSON mode with the schema in the prompt, or the prompt alone."""
 
 
 @dataclass(frozen=True, slots=True)

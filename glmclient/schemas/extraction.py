@@ -19,7 +19,9 @@ __all__ = ["value_in"]
 
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks inside strings
 _START = re.compile(r"[{\[]")
-_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\b(?:true|false|null)\b', re.DOTALL)
+_SCALAR = re.compile(
+    r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\b(?:true|false|null)\b', re.DOTALL
+)
 _BUDGET = 64
 """Characters that failed attempts may read, as a multiple of the length of the text."""
 

@@ -161,7 +161,7 @@ class GrowingValue:
             if len(rest) > 2 and rest[-1] not in "0123456789abcdefABCDEF":
                 raise NotJSON(at)
             return at + 1
-        low = int(rest[2:], 16)
+        low = int(rest[-4:], 16)
         if 0xDC00 <= low < 0xE000:
             both = 0x10000 + (int(high[1:], 16) - 0xD800) * 0x400 + (low - 0xDC00)
             return self._unescaped(chr(both), at + 1)

@@ -16,7 +16,8 @@ __all__ = ["SchemaQuestion", "mentions_format", "weaker"]
 
 _WEAKER = {"json_schema": "json_object", "json_object": "prompt"}
 _ABOUT_FORMAT = re.compile(
-    r"response_?format|json_?\s?schema|json_?\s?object|json mode|schema|grammar|guided|structured", re.IGNORECASE
+    r"response_?format|json_?\s?schema|json_?\s?object|json mode|schema|grammar|guided|structured",
+    re.IGNORECASE,
 )
 
 
@@ -92,7 +93,9 @@ class SchemaQuestion:
         ]
 
 
-def _with_instruction(messages: tuple[dict[str, Any], ...], instruction: str) -> list[dict[str, Any]]:
+def _with_instruction(
+    messages: tuple[dict[str, Any], ...], instruction: str
+) -> list[dict[str, Any]]:
     asked = list(messages)
     for index in range(len(asked) - 1, -1, -1):
         if asked[index]["role"] == "user":

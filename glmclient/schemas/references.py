@@ -12,7 +12,16 @@ __all__ = ["closed", "has_object_root", "inlined", "wrapped"]
 VALUE = "value"
 """The member that holds a list or scalar where a service wants an object at the root."""
 
-_SCHEMAS = {"additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"}
+_SCHEMAS = {
+    "additionalProperties",
+    "contains",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+}
 _MAPPINGS = {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
 _SEQUENCES = {"allOf", "anyOf", "items", "oneOf", "prefixItems"}
 
@@ -72,7 +81,9 @@ class _Inliner:
         resolved = self._schema(target, (*inside, reference))
         if not isinstance(resolved, dict):
             return resolved
-        resolved = {name: value for name, value in resolved.items() if name not in ("$defs", "definitions")}
+        resolved = {
+            name: value for name, value in resolved.items() if name not in ("$defs", "definitions")
+        }
         return {**resolved, **self._schema(beside, inside)}
 
     def _name(self, reference: str) -> str:

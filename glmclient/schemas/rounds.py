@@ -13,9 +13,21 @@ from ..events import Usage
 from ..messages import Messages
 from ..providers.base import Chat, Provider
 from ..reply import Reply
+from .answer import TypedAnswer
 from .question import SchemaQuestion, mentions_format, weaker
+from .shapes import shape_of
 
-__all__ = ["Asking", "Repairs"]
+__all__ = ["Asking", "Repairs", "question_of"]
+
+
+def question_of(schema: Any) -> SchemaQuestion:
+    """Return the question for a type or a JSON Schema mapping.
+
+    Raises:
+        ConfigurationError: no schema can be made of it, or a library is missing.
+    """
+    return SchemaQuestion(shape_of(schema))
+
 
 _UNREPAIRED = ("length", "content_filter")
 
@@ -80,7 +92,9 @@ class Repairs:
         self, rounds: int, messages: Messages, timeout: Timeout, clock: Callable[[], float]
     ) -> None:
         if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
-            raise ConfigurationError(f"repair must be a number of rounds, 0 or more, not {rounds!r}.")
+            raise ConfigurationError(
+                f"repair must be a number of rounds, 0 or more, not {rounds!r}."
+            )
         self._left = rounds
         self._messages = messages
         self._timeout, self._clock = timeout, clock
@@ -88,7 +102,7 @@ class Repairs:
         self._usage: Usage | None = None
         self._repaired = False
 
-    def next_messages(self, question: SchemaQuestion, error: SchemaError) -> list[dict[str, Any]]:
+    def next_messages(self, answer: TypedAnswer, error: SchemaError) -> list[dict[str, Any]]:
         """Return the messages of the next round.
 
         Raises:
@@ -101,7 +115,9 @@ class Repairs:
             raise error
         self._left -= 1
         self._repaired = True
-        return question.repair_messages(self._messages, error.partial.text or "{}", error.problems)
+        return answer.question.repair_messages(
+            self._messages, error.partial.text or "{}", error.problems
+        )
 
     def timeout(self) -> Timeout:
         """Return the limits of the next round: the rest of the total limit."""

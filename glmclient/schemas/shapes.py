@@ -82,7 +82,9 @@ class _Mapping(Shape):
     def __init__(self, schema: Mapping[str, Any]) -> None:
         jsonschema = library("jsonschema")
         plain = _plain(schema)
-        checker = jsonschema.validators.validator_for(plain, default=jsonschema.Draft202012Validator)
+        checker = jsonschema.validators.validator_for(
+            plain, default=jsonschema.Draft202012Validator
+        )
         try:
             checker.check_schema(plain)
         except jsonschema.SchemaError as error:
@@ -152,7 +154,9 @@ class _Pydantic(Shape):
 
 
 def _problems(validator: Any, data: Any) -> tuple[SchemaProblem, ...]:
-    errors = sorted(validator.iter_errors(data), key=lambda error: [str(p) for p in error.absolute_path])
+    errors = sorted(
+        validator.iter_errors(data), key=lambda error: [str(p) for p in error.absolute_path]
+    )
     return tuple(SchemaProblem(_path(each.absolute_path), each.message[:500]) for each in errors)
 
 
@@ -182,7 +186,9 @@ def _contains_pydantic(kind: Any, seen: set[int]) -> bool:
     if type(kind).__module__.partition(".")[0] == "pydantic":  # Field(...) in Annotated
         return True
     parts = [*typing.get_args(kind), *getattr(kind, "__metadata__", ())]
-    if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "__annotations__")):
+    if isinstance(kind, type) and (
+        dataclasses.is_dataclass(kind) or hasattr(kind, "__annotations__")
+    ):
         parts += _members(kind)
     if hasattr(kind, "__value__"):  # type X = ...
         parts.append(kind.__value__)

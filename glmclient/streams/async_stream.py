@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
-from ..errors import TransportFailure
+from ..errors import SchemaError, TransportFailure
 from ..events import Event
 from ..reply import Reply
 from ..transports.base import AsyncChannel, AsyncTransport
-from .base import ENDS, BaseStream, piece_of, unexpected_end
+from .base import (
+    ENDS,
+    BaseStream,
+    RepairRounds,
+    ValueOfAnswer,
+    piece_of,
+    unexpected_end,
+)
 
 if TYPE_CHECKING:
     import weakref
 
     from typing_extensions import Self
 
-__all__ = ["AsyncStream"]
+__all__ = ["AsyncStream", "repaired"]
 
 log: logging.Logger = logging.getLogger("glmclient.stream")
 
@@ -74,8 +81,9 @@ class AsyncStream(BaseStream):
         flow: Flow[None],
         transport: AsyncTransport,
         siblings: dict[int, weakref.ref[BaseStream]],
+        typed: ValueOfAnswer | None = None,
     ) -> None:
-        super().__init__(exchange, flow, siblings)
+        super().__init__(exchange, flow, siblings, typed)
         self._transport = transport
         self._channel = transport.open()
 
@@ -115,16 +123,33 @@ class AsyncStream(BaseStream):
         """The same stream as plain pieces of text."""
         return _Pieces(aiter(self))
 
+    @property
+    def value_stream(self) -> AsyncIterator[Any]:
+        """The value so far as plain data, after each event that changes it; needs ``schema=``.
+
+        It is one object that grows in place: copy it to keep a step. It is not validated. The last state is the
+        data of the whole answer, if that fits.
+
+        Raises:
+            ConfigurationError: the question has no schema.
+        """
+        source = self._value_source()
+        return _Values(self, aiter(self), source)
+
     async def until_done(self) -> Self:
         """Read to the end and return the stream itself."""
         async for _ in self:
             pass
         return self
 
-    async def reply(self) -> Reply:
-        """Read to the end and return the whole answer."""
+    async def reply(self) -> Reply[Any]:
+        """Read to the end and return the whole answer.
+
+        Raises:
+            SchemaError: the answer does not fit the schema that it was asked for with.
+        """
         await self.until_done()
-        return self._exchange.transcript.reply()
+        return self._reply()
 
     # -- leaving -------------------------------------------------------------------------------------------
 
@@ -260,6 +285,28 @@ class _Pieces:
         raise StopAsyncIteration
 
 
+class _Values:
+    """The values so far of an iterator of events."""
+
+    __slots__ = ("_events", "_source", "_stream")
+
+    def __init__(
+        self, stream: AsyncStream, events: AsyncIterator[Event], source: ValueOfAnswer
+    ) -> None:
+        self._stream = stream
+        self._events = events
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        async for event in self._events:
+            if self._stream._changed(event):
+                return self._source.value
+        raise StopAsyncIteration
+
+
 async def _part(channel: AsyncChannel, transport: AsyncTransport, exchange: Exchange) -> None:
     """Close a stream's connection and tell the service, even while this task is being cancelled."""
     request = exchange.left()
@@ -283,3 +330,24 @@ async def _tell(transport: AsyncTransport, exchange: Exchange, request: Request)
             log.debug("the service could not be told: %s", failure.kind)
         finally:
             await channel.aclose()
+
+
+async def repaired(
+    stream: AsyncStream, ask: Callable[[Any, Any], AsyncStream], rounds: RepairRounds
+) -> Reply[Any]:
+    """Read a stream with a schema to its end; if its answer does not fit, ask again with the problems.
+
+    Args:
+        ask: takes messages and a timeout, and returns the stream of the next round.
+
+    Raises:
+        SchemaError: the answer of the last round does not fit.
+    """
+    while True:
+        try:
+            reply = await stream.reply()
+        except SchemaError as error:
+            messages = rounds.next_messages(stream._typed, error)
+            stream = ask(messages, rounds.timeout())
+        else:
+            return rounds.whole(reply)

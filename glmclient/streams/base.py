@@ -5,21 +5,55 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import length_hint
+from typing import Any, Protocol
 
 from ..core.exchange import Exchange, Flow
 from ..core.failures import ended_early
-from ..errors import GLMError, StreamMisuse, TransportFailure
+from ..core.limits import Timeout
+from ..errors import ConfigurationError, GLMError, SchemaError, StreamMisuse, TransportFailure
 from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
+from ..messages import Message
 from ..reply import Reply
 
-__all__ = ["BaseStream"]
+__all__ = ["BaseStream", "RepairRounds", "ValueOfAnswer"]
 
 _NOTHING: list[Event] = []
 
 ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)
 """Exceptions that end a loop without an error. From a transport they would end an answer silently."""
+
+
+class ValueOfAnswer(Protocol):
+    """The value of an answer that was asked for with a schema."""
+
+    @property
+    def value(self) -> Any:
+        """The value so far, as plain data."""
+
+    def changed_by(self, event: Event, text: str) -> bool:
+        """Take in an event; return whether the value changed. ``text`` is the whole text, at `Finish` only."""
+
+    def typed(self, reply: Reply[Any]) -> Reply[Any]:
+        """Return the reply with its value.
+
+        Raises:
+            SchemaError: the answer does not fit.
+        """
+
+
+class RepairRounds(Protocol):
+    """The further rounds of a question with a schema."""
+
+    def next_messages(self, answer: Any, error: SchemaError) -> Sequence[Message]:
+        """Return the messages of the next round, or raise ``error``."""
+
+    def timeout(self) -> Timeout:
+        """Return the limits of the next round."""
+
+    def whole(self, reply: Reply[Any]) -> Reply[Any]:
+        """Return the reply of the last round with the usage of all rounds."""
 
 
 class BaseStream:
@@ -30,11 +64,17 @@ class BaseStream:
 
     Args:
         siblings: the streams of the same client that are open; this one is among them until it is closed.
+        typed: the value of the answer, for a question with a schema.
     """
 
     def __init__(
-        self, exchange: Exchange, flow: Flow[object], siblings: dict[int, weakref.ref[BaseStream]]
+        self,
+        exchange: Exchange,
+        flow: Flow[object],
+        siblings: dict[int, weakref.ref[BaseStream]],
+        typed: ValueOfAnswer | None = None,
     ) -> None:
+        self._typed = typed
         self._siblings = siblings
         siblings[id(self)] = weakref.ref(self)
         self._exchange = exchange
@@ -92,6 +132,33 @@ class BaseStream:
         with self._folding:
             self._fold()
             return self._exchange.transcript.reply()
+
+    @property
+    def parsed(self) -> Any:
+        """The value of an answer with ``schema=`` once `Finish` was handed over, before that ``None``.
+
+        Raises:
+            SchemaError: the answer does not fit the schema.
+        """
+        return None if self.finish is None else self._reply().parsed
+
+    def _reply(self) -> Reply[Any]:
+        with self._folding:
+            self._fold()
+            reply = self._exchange.transcript.reply()
+        return reply if self._typed is None else self._typed.typed(reply)
+
+    def _value_source(self) -> ValueOfAnswer:
+        if self._typed is None:
+            raise ConfigurationError(
+                "value_stream needs a schema: give stream(..., schema=...), or read text_stream."
+            )
+        return self._typed
+
+    def _changed(self, event: Event) -> bool:
+        """Return whether an event changed the value of the answer."""
+        text = self.text if isinstance(event, Finish) else ""
+        return self._value_source().changed_by(event, text)
 
     @property
     def attempts(self) -> int:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
-from ..errors import TransportFailure
+from ..errors import SchemaError, TransportFailure
 from ..events import Event
 from ..reply import Reply
 from ..transports.base import SyncChannel, SyncTransport
-from .base import ENDS, BaseStream, piece_of, unexpected_end
+from .base import (
+    ENDS,
+    BaseStream,
+    RepairRounds,
+    ValueOfAnswer,
+    piece_of,
+    unexpected_end,
+)
 
 if TYPE_CHECKING:
     import weakref
 
     from typing_extensions import Self
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "repaired"]
 
 log: logging.Logger = logging.getLogger("glmclient.stream")
 
@@ -71,8 +78,9 @@ class Stream(BaseStream):
         flow: Flow[None],
         transport: SyncTransport,
         siblings: dict[int, weakref.ref[BaseStream]],
+        typed: ValueOfAnswer | None = None,
     ) -> None:
-        super().__init__(exchange, flow, siblings)
+        super().__init__(exchange, flow, siblings, typed)
         self._transport = transport
         self._channel = transport.open()
 
@@ -121,16 +129,33 @@ class Stream(BaseStream):
         """The same stream as plain pieces of text."""
         return (piece for event in self if (piece := piece_of(event)))
 
+    @property
+    def value_stream(self) -> Iterator[Any]:
+        """The value so far as plain data, after each event that changes it; needs ``schema=``.
+
+        It is one object that grows in place: copy it to keep a step. It is not validated. The last state is the
+        data of the whole answer, if that fits.
+
+        Raises:
+            ConfigurationError: the question has no schema.
+        """
+        source = self._value_source()
+        return (source.value for event in self if self._changed(event))
+
     def until_done(self) -> Self:
         """Read to the end and return the stream itself."""
         for _ in self:
             pass
         return self
 
-    def reply(self) -> Reply:
-        """Read to the end and return the whole answer."""
+    def reply(self) -> Reply[Any]:
+        """Read to the end and return the whole answer.
+
+        Raises:
+            SchemaError: the answer does not fit the schema that it was asked for with.
+        """
         self.until_done()
-        return self._exchange.transcript.reply()
+        return self._reply()
 
     # -- leaving -------------------------------------------------------------------------------------------
 
@@ -219,3 +244,22 @@ def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> Non
     finally:
         channel.close()
         transport.close()
+
+
+def repaired(stream: Stream, ask: Callable[[Any, Any], Stream], rounds: RepairRounds) -> Reply[Any]:
+    """Read a stream with a schema to its end; if its answer does not fit, ask again with the problems.
+
+    Args:
+        ask: takes messages and a timeout, and returns the stream of the next round.
+
+    Raises:
+        SchemaError: the answer of the last round does not fit.
+    """
+    while True:
+        try:
+            reply = stream.reply()
+        except SchemaError as error:
+            messages = rounds.next_messages(stream._typed, error)
+            stream = ask(messages, rounds.timeout())
+        else:
+            return rounds.whole(reply)

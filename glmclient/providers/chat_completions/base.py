@@ -37,7 +37,12 @@ class Platform(Provider):
     """
 
     supports: Capabilities = Capabilities(
-        system_messages=True, message_history=True, tools=True, reasoning=True, usage=True
+        system_messages=True,
+        message_history=True,
+        tools=True,
+        reasoning=True,
+        usage=True,
+        schemas="json_object",
     )
     parameters: ClassVar[Parameters]
     own_headers: ClassVar[Mapping[str, str]] = {}

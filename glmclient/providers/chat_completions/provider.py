@@ -5,6 +5,7 @@ Source: ``docs/wire/open-platform.md`` §1.1 (addresses), §1.5 (models), §5 (c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar, Literal, get_args
 
@@ -130,6 +131,8 @@ class OpenAICompatible(Platform):
     models: tuple[str, ...] = ()
     default_model: str | None = None
     parameters = OPENAI_PARAMETERS
+    # vLLM, SGLang, Ollama and llama.cpp compile the schema to a grammar. One that refuses it is asked in a weaker form.
+    supports = dataclasses.replace(Platform.supports, schemas="json_schema")
 
     def __init__(
         self,

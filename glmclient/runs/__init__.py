@@ -1,0 +1,1 @@
+"""Runs: rounds of answers and tools until the model needs no more tools."""

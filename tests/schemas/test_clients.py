@@ -1,0 +1,311 @@
+"""Typed answers on every client, against the simulator."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from glmclient import (
+    APITimeoutError,
+    BadRequestError,
+    ConfigurationError,
+    Finish,
+    SchemaError,
+    StreamInterrupted,
+    TextDelta,
+    TextReplace,
+    Timeout,
+    ToolCallDelta,
+    Usage,
+)
+from glmclient.testing import Cut, Pause, Refusal, Script, Simulator
+
+from .modes import MODES, collected, on_client
+
+
+@dataclasses.dataclass
+class City:
+    name: str
+    population: int
+
+
+JSON = '{"name": "A", "population": 1}'
+BAD = '{"name": "A"}'
+each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def bodies(simulator: Simulator) -> list[Any]:
+    return [request.json for request in simulator.requests if request.method == "POST"]
+
+
+@each_mode
+@pytest.mark.parametrize("provider", ["openai", "zai", "bigmodel", "chatglm"])
+def test_an_answer_is_a_value(mode: str, provider: str) -> None:
+    with Simulator([f"Here:\n```json\n{JSON}\n```"], provider=provider) as simulator:
+        reply = on_client(mode, simulator, lambda c: c.chat("A city?", schema=City))
+        sent = json.dumps(bodies(simulator)[0])
+    assert reply.parsed == City("A", 1)
+    assert ("json_schema" in sent) == (provider == "openai")
+    assert ("json_object" in sent) == (provider in ("zai", "bigmodel"))
+    assert ("JSON Schema below" in sent) == (provider != "openai")
+
+
+@each_mode
+def test_a_server_is_asked_with_a_strict_schema_and_a_wrapper(mode: str) -> None:
+    with Simulator('{"value": [1, 2]}', provider="openai") as simulator:
+        reply = on_client(mode, simulator, lambda c: c.chat("?", schema=list[int]))
+        asked = bodies(simulator)[0]["response_format"]["json_schema"]
+    assert reply.parsed == [1, 2]
+    assert asked["strict"] is True
+    assert asked["schema"]["properties"] == {
+        "value": {"type": "array", "items": {"type": "integer"}}
+    }
+
+
+@each_mode
+def test_a_refused_form_is_weakened_and_remembered(mode: str) -> None:
+    refusal = Refusal("bad_request", message="response_format json_schema is not supported")
+
+    def twice(client: Any) -> Any:
+        if mode == "sync":
+            return [client.chat("?", schema=City) for _ in range(2)]
+
+        async def ask() -> list[Any]:
+            return [await client.chat("?", schema=City) for _ in range(2)]
+
+        return ask()
+
+    with Simulator(Script(refusal, JSON, JSON), provider="openai") as simulator:
+        replies = on_client(mode, simulator, twice)
+        forms = [body["response_format"]["type"] for body in bodies(simulator)]
+    assert [reply.parsed for reply in replies] == [City("A", 1)] * 2
+    assert forms == ["json_schema", "json_object", "json_object"]
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("refusals", "count"),
+    [
+        (["response_format is not supported"] * 3, 3),
+        (["the prompt is too long"], 1),
+    ],
+)
+def test_a_refused_request_is_raised(mode: str, refusals: list[str], count: int) -> None:
+    script = Script(*(Refusal("bad_request", message=message) for message in refusals))
+    with Simulator(script, provider="openai") as simulator:
+        with pytest.raises(BadRequestError):
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City))
+        assert len(bodies(simulator)) == count
+
+
+USAGE = Usage(1, 2, 3)
+
+
+@each_mode
+@pytest.mark.parametrize("provider", ["openai", "zai"])
+def test_one_round_repairs_and_usage_is_summed(mode: str, provider: str) -> None:
+    script = Script([BAD, Finish("stop", USAGE)], [JSON, Finish("stop", USAGE)])
+    with Simulator(script, provider=provider) as simulator:
+        reply = on_client(mode, simulator, lambda c: c.chat("?", schema=City))
+        second = bodies(simulator)[1]["messages"]
+    assert reply.parsed == City("A", 1)
+    assert reply.text == JSON
+    assert reply.usage == Usage(2, 4, 6)
+    assert reply.finish.usage == USAGE
+    assert second[-2] == {"role": "assistant", "content": BAD}
+    assert "population" in second[-1]["content"]
+
+
+@each_mode
+@pytest.mark.parametrize("repair", [0, 2])
+def test_what_does_not_fit_is_an_error(mode: str, repair: int) -> None:
+    with Simulator(BAD, provider="openai") as simulator:
+        with pytest.raises(SchemaError) as caught:
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City, repair=repair))
+        assert len(bodies(simulator)) == repair + 1
+    assert caught.value.problems[0].path == "$"
+    assert caught.value.partial.text == BAD
+    assert caught.value.retryable
+
+
+@each_mode
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_cut_answer_is_not_repaired(mode: str, reason: Any) -> None:
+    with Simulator([JSON, Finish(reason)], provider="openai") as simulator:
+        with pytest.raises(SchemaError, match=reason):
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City))
+        assert len(bodies(simulator)) == 1
+
+
+@each_mode
+def test_a_broken_stream_raises_its_own_error(mode: str) -> None:
+    with Simulator([TextDelta(BAD), Cut()], provider="openai") as simulator:
+        with pytest.raises(StreamInterrupted):
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City))
+
+
+@each_mode
+def test_the_total_limit_covers_the_repair(mode: str) -> None:
+    script = Script(BAD, [Pause(5), JSON])
+    with Simulator(script, provider="openai") as simulator:
+        with pytest.raises(APITimeoutError) as caught:
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City, timeout=Timeout(total=1)))
+    assert caught.value.limit == "total"
+
+
+@each_mode
+@pytest.mark.parametrize(
+    "options",
+    [{"response_format": {"type": "json_object"}}, {"repair": -1}, {"repair": True}],
+)
+def test_wrong_arguments_are_refused(mode: str, options: dict[str, Any]) -> None:
+    with Simulator(JSON, provider="openai") as simulator:
+        with pytest.raises(ConfigurationError):
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City, **options))
+        assert not bodies(simulator)
+
+
+@each_mode
+@pytest.mark.parametrize("provider", ["openai", "zai", "chatglm"])
+def test_a_stream_hands_out_the_growing_value(mode: str, provider: str) -> None:
+    states: list[Any] = []
+
+    def read(client: Any) -> Any:
+        stream = client.stream("?", schema=City)
+        assert stream.parsed is None
+        if mode == "sync":
+            states.extend((id(value), copy.deepcopy(value)) for value in stream.value_stream)
+            return stream.parsed, stream.reply().parsed
+
+        async def ask() -> Any:
+            states.extend(
+                [(id(value), copy.deepcopy(value)) async for value in stream.value_stream]
+            )
+            return stream.parsed, (await stream.reply()).parsed
+
+        return ask()
+
+    script = [TextDelta(character) for character in f"Here: {JSON}!"]
+    with Simulator(script, provider=provider) as simulator:
+        assert on_client(mode, simulator, read) == (City("A", 1), City("A", 1))
+    assert states[-1][1] == json.loads(JSON)
+    assert len(states) >= 3
+    assert len({identity for identity, _ in states}) == 1
+
+
+@each_mode
+def test_without_a_schema_there_is_no_value(mode: str) -> None:
+    def read(client: Any) -> Any:
+        stream = client.stream("?")
+        with pytest.raises(ConfigurationError):
+            stream.value_stream  # noqa: B018 - it raises
+        return stream.reply()
+
+    with Simulator(JSON, provider="openai") as simulator:
+        assert on_client(mode, simulator, read).parsed is None
+
+
+@each_mode
+def test_a_stream_that_does_not_fit_ends_with_its_finish(mode: str) -> None:
+    def read(client: Any) -> Any:
+        stream = client.stream("?", schema=City)
+        events = list(stream) if mode == "sync" else collected(stream)
+
+        def check() -> None:
+            with pytest.raises(SchemaError):
+                stream.parsed  # noqa: B018 - it raises
+
+        if mode == "sync":
+            check()
+            return events
+
+        async def ask() -> Any:
+            read = await events
+            check()
+            return read
+
+        return ask()
+
+    with Simulator(BAD, provider="openai") as simulator:
+        assert isinstance(on_client(mode, simulator, read)[-1], Finish)
+
+
+def last_state(script: list[Any], schema: Any) -> Any:
+    with Simulator(script, provider="chatglm") as simulator, simulator.client() as client:
+        states = [copy.deepcopy(v) for v in client.stream("?", schema=schema).value_stream]
+    return states[-1] if states else None
+
+
+def test_a_rewritten_answer_ends_with_its_own_value() -> None:
+    city = [TextDelta('{"name": "B"'), TextReplace(10, f"{JSON[10:]}")]
+    assert last_state(city, City) == json.loads(JSON)
+    assert last_state([TextDelta('{"value": [1,'), TextReplace(11, "2, 3]}")], list[int]) == [2, 3]
+    assert last_state([TextDelta("1"), TextDelta("2")], int) == 12
+    assert last_state([TextDelta("no")], int) is None
+
+
+@each_mode
+def test_a_conversation_keeps_the_question_and_the_last_answer(mode: str) -> None:
+    def talk(client: Any) -> Any:
+        conversation = client.conversation(system="s")
+        first = conversation.chat("a city", schema=City)
+        if mode == "sync":
+            return conversation.chat("more"), conversation.messages, first
+
+        async def ask() -> Any:
+            typed = await first
+            return await conversation.chat("more"), conversation.messages, typed
+
+        return ask()
+
+    with Simulator(Script(BAD, JSON, "plain"), provider="openai") as simulator:
+        _, messages, reply = on_client(mode, simulator, talk)
+        last = bodies(simulator)[-1]["messages"]
+    assert reply.parsed == City("A", 1)
+    assert [each["content"] for each in messages] == ["s", "a city", JSON, "more", "plain"]
+    assert [each["content"] for each in last] == ["s", "a city", JSON, "more"]
+
+
+def test_the_question_of_content_parts_and_of_a_history_without_a_user() -> None:
+    parts = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    history = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]
+    with Simulator(JSON, provider="zai") as simulator, simulator.client() as client:
+        client.chat(parts, schema=City)
+        client.chat(history, schema=City)
+        first, second = bodies(simulator)
+    assert first["messages"][0]["content"][1]["type"] == "text"
+    assert second["messages"][-1]["role"] == "user"
+    assert parts[0]["content"] == [{"type": "text", "text": "?"}]
+
+
+def test_an_answer_that_asks_for_tools_has_no_value_yet() -> None:
+    script = [ToolCallDelta(0, "c", "f", "{}"), Finish("tool_calls")]
+    with Simulator(script, provider="openai") as simulator, simulator.client() as client:
+        reply = client.chat("?", schema=City, tools=[described])
+        tool = bodies(simulator)[0]["tools"][0]["function"]
+    assert reply.parsed is None
+    assert reply.tool_calls[0].name == "f"
+    assert tool["name"] == "described"
+
+
+def described(city: str) -> str:
+    """Say something.
+
+    Args:
+        city: its name.
+    """
+    return city
+
+
+def test_rows_of_a_map_are_typed_too() -> None:
+    with Simulator(JSON, provider="openai") as simulator, simulator.client() as client:
+        results = list(client.map(["a", "b"], schema=City))
+    assert [result.reply.parsed for result in results if result.reply] == [City("A", 1)] * 2
