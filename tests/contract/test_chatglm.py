@@ -13,6 +13,7 @@ import pytest
 
 import glmclient
 from glmclient import (
+    APIConnectionError,
     APIStatusError,
     AuthenticationError,
     BadRequestError,
@@ -641,3 +642,41 @@ def apply(events: list[Any]) -> str:
             case TextReplace(start, piece):
                 whole = whole[:start] + piece
     return whole
+
+
+# -- what reports showed, through every client -----------------------------------------------------
+
+
+def test_images_of_open_parts_are_part_of_the_answer(client: Flavour, serve: Serve) -> None:
+    urls = ["https://sfile.example/1.png", "https://sfile.example/2.png"]
+    frames = [
+        glm("init", {"type": "image", "image": [{"image_url": url}]}, key=f"I{number}")
+        for number, url in enumerate(urls)
+    ]
+    end = glm("finish", {"type": "one_to_more_finish", "image": [{}]}, key="I9")
+    server = serve(stream(*frames, end))
+    assert client(base_url=server.url).chat().images == (Image(urls[0]), Image(urls[1]))
+
+
+def test_a_reason_before_the_end_is_the_error(client: Flavour, serve: Serve) -> None:
+    told = {"code": "1301", "message": "当前访问人数过多，请稍后重试"}
+    server = serve(stream(data(json.dumps({"status": "init", "parts": [], "last_error": told}))))
+    with pytest.raises(RateLimitError) as caught:
+        client(base_url=server.url, retry=RetryPolicy(attempts=1)).chat()
+    assert (caught.value.code, caught.value.message) == ("1301", told["message"])
+    assert caught.value.retryable
+
+
+def test_a_whole_json_answer_is_an_answer(client: Flavour, serve: Serve) -> None:
+    part = {"status": "finish", "content": [{"type": "text", "text": "hi"}]}
+    server = serve(answer(200, {"status": "finish", "parts": [part]}))
+    reply = client(base_url=server.url).chat()
+    assert reply.text == "hi"
+    assert reply.finish.reason == "stop"
+
+
+def test_a_made_up_conversation_is_named(client: Flavour, serve: Serve) -> None:
+    server = serve(stream())
+    asking = client(base_url=server.url, retry=RetryPolicy(attempts=1))
+    with pytest.raises(APIConnectionError, match="conversation_id 'made-up' may be unknown"):
+        asking.chat("hi", conversation_id="made-up")
