@@ -63,7 +63,7 @@ def content_decoder(
         ProtocolError: the client did not ask for that coding.
     """
     coding = (content_encoding or "").strip().lower()
-    if coding in ("", "identity"):
+    if coding in ("", "identity", "none"):
         return _Identity()
     if coding in ("gzip", "x-gzip", "deflate"):
         return _Inflater(coding.removeprefix("x-"), max_ratio, floor)

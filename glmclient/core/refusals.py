@@ -118,12 +118,12 @@ def refusal(
 
 
 def _redirected(head: Head) -> str:
-    """Say where a redirect leads, by its origin alone: the rest of the address may hold a token."""
+    """Say where a redirect leads: its whole target but the query and user, which may hold a token."""
     location = head.headers.get("location", "")
     try:
         parts = urlsplit(location)
         elsewhere = origin(location) if parts.scheme else parts.hostname
-        where = elsewhere if parts.netloc else "another path of this host"
+        where = f"{elsewhere if parts.netloc else ''}{parts.path}" or "another path of this host"
     except ValueError:
         where = "an address that is none"
     return (

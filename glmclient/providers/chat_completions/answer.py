@@ -35,12 +35,14 @@ _FAILED = frozenset({"network_error", "error"})
 """Finish reasons by which services say that the inference failed (§2.5)."""
 
 _READ_CHUNK = frozenset({"choices", "error", "id", "model", "request_id", "usage", "web_search"})
-_READ_CHOICE = frozenset({"delta", "finish_reason", "index", "message"})
+_READ_CHOICE = frozenset({"delta", "finish_reason", "index", "message", "usage"})
 _READ_DELTA = frozenset(
     {"content", "reasoning", "reasoning_content", "refusal", "role", "tool_calls"}
 )
 _TEXTS = ("content", "reasoning_content", "reasoning")
 _SAYING = (*_TEXTS, "tool_calls", "refusal")
+_FUNCTIONS = ("function", "builtin_function")
+"""Types of tool calls that are handed out; Kimi marks its own functions with the second."""
 _LABELS = frozenset({"created", "object", "service_tier", "system_fingerprint"})
 """Constant labels of every chunk that say nothing about the answer."""
 
@@ -142,6 +144,8 @@ class AnswerReader:
             delta = choice.get("delta") or (None if self._shown else choice.get("message"))
             if isinstance(delta, dict):
                 self._delta(delta, out)
+            if isinstance(choice.get("usage"), dict) and choice["usage"]:
+                self._usage = choice["usage"]  # Kimi reports the usage here
             reason = choice.get("finish_reason")
             if reason:
                 # Early on every tool call, and again at the end: only [DONE] or the end of the body ends it (§2.2).
@@ -212,7 +216,7 @@ class AnswerReader:
         for fragment in fragments if isinstance(fragments, list) else ():
             if not isinstance(fragment, dict):
                 continue
-            if (fragment.get("type") or "function") != "function":
+            if (fragment.get("type") or "function") not in _FUNCTIONS:
                 self._hand_out("tool_calls", fragment, out)  # a tool that the service runs itself
                 continue
             event = self._tools.add(fragment)

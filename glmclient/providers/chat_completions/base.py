@@ -135,7 +135,9 @@ class Platform(Provider):
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> Request:
-        own = {"Accept-Encoding": ACCEPT_ENCODING, **self.own_headers, **headers}
+        # Some proxies hold compressed streams back or cut them.
+        coding = "identity" if method == "POST" else ACCEPT_ENCODING
+        own = {"Accept-Encoding": coding, **self.own_headers, **headers}
         if self._key is not None:
             own["Authorization"] = f"Bearer {self._key.reveal()}"
         return Request(method, f"{self.url}{path}", merged_headers(own, self.headers), content)

@@ -36,7 +36,7 @@ from .simulated_refusals import error_body
 
 __all__ = ["DONE", "ChunkWriter", "Flavour", "Layout", "usage_object"]
 
-Flavour: TypeAlias = Literal["glm", "vllm", "sglang", "ollama"]
+Flavour: TypeAlias = Literal["glm", "vllm", "sglang", "ollama", "dashscope"]
 """Whose habits: the official platform's, or those of a server that hosts the models."""
 
 DONE = b"data: [DONE]\n\n"

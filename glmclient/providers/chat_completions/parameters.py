@@ -28,7 +28,15 @@ from .checks import (
     whole_number,
 )
 
-__all__ = ["OPENAI", "OPENAI_REFUSED", "PLATFORM", "PLATFORM_REFUSED", "PlatformOptions"]
+__all__ = [
+    "DASHSCOPE",
+    "DASHSCOPE_REFUSED",
+    "OPENAI",
+    "OPENAI_REFUSED",
+    "PLATFORM",
+    "PLATFORM_REFUSED",
+    "PlatformOptions",
+]
 
 MAX_TOKENS = 131_072
 
@@ -73,6 +81,13 @@ class PlatformOptions(TypedDict, total=False):
     service_tier: str | None
     store: bool | None
     verbosity: str | None
+    # Alibaba's endpoint for Qwen alone
+    enable_thinking: bool | None
+    thinking_budget: int | None
+    enable_search: bool | None
+    search_options: Mapping[str, Any] | None
+    top_k: int | None
+    repetition_penalty: float | None
 
 
 PLATFORM: Mapping[str, Check] = {
@@ -159,7 +174,7 @@ _OWN_TO_SERVERS = (
     "min_p",
     "repetition_penalty",
     "chat_template_kwargs",
-    "guided_json",
+    "structured_outputs",
     "separate_reasoning",
 )
 
@@ -176,6 +191,34 @@ OPENAI_REFUSED: Mapping[str, str] = {
     "request_id": "give headers={'X-Request-Id': ...} to the client.",
     "functions": "use tools=[{'type': 'function', 'function': ...}].",
     "function_call": "use tools and tool_choice.",
+    # vLLM 0.12 removed it.
+    "guided_json": (
+        "use response_format={'type': 'json_schema', 'json_schema': ...}; vLLM also takes "
+        "extra_body={'structured_outputs': {'json': ...}}."
+    ),
     **{name: _IN_EXTRA_BODY.format(name) for name in _OWN_TO_SERVERS},
 }
 """What people know from elsewhere, and what to use on compatible servers."""
+
+DASHSCOPE: Mapping[str, Check] = {
+    **{name: check for name, check in OPENAI.items() if name not in ("store", "verbosity")},
+    "enable_thinking": flag,
+    "thinking_budget": whole_number(1),
+    "enable_search": flag,
+    "search_options": mapping,
+    "top_k": whole_number(0),
+    "repetition_penalty": number(),
+}
+"""What Alibaba's endpoint for Qwen takes."""
+
+DASHSCOPE_REFUSED: Mapping[str, str] = {
+    **{
+        name: advice
+        for name, advice in OPENAI_REFUSED.items()
+        if name not in (*DASHSCOPE, "chat_template_kwargs", "guided_json", "structured_outputs")
+    },
+    "chat_template_kwargs": "use enable_thinking=True or False; chat_template_kwargs is for vLLM and SGLang.",
+    "guided_json": "use response_format={'type': 'json_schema', 'json_schema': ...}.",
+    "thinking": "use enable_thinking=True or False, and thinking_budget for the number of tokens.",
+}
+"""What people know from elsewhere, and what to use on Alibaba's endpoint."""

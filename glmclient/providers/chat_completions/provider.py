@@ -14,10 +14,10 @@ from ...core.identity import Identity
 from ...errors import ConfigurationError, NotFoundError
 from ..base import Chat
 from .base import Platform
-from .request import OPENAI_PARAMETERS, PLATFORM_PARAMETERS
-from .wire import MAINLAND_MODELS, MODELS
+from .request import DASHSCOPE_PARAMETERS, OPENAI_PARAMETERS, PLATFORM_PARAMETERS
+from .wire import MAINLAND_MODELS, MODELS, QWEN_MODELS
 
-__all__ = ["BigModel", "OpenAICompatible", "Plan", "Platform", "Zai"]
+__all__ = ["BigModel", "DashScope", "DashScopeIntl", "OpenAICompatible", "Plan", "Platform", "Zai"]
 
 Plan = Literal["standard", "coding"]
 """What pays for the requests: the account's balance, or a coding plan."""
@@ -109,6 +109,56 @@ class BigModel(_Site):
     key_variable = "ZHIPUAI_API_KEY"
     key_page = "https://bigmodel.cn/usercenter/proj-mgmt/apikeys"
     models: tuple[str, ...] = MAINLAND_MODELS
+
+
+class DashScope(Platform):
+    """Alibaba Cloud's OpenAI-compatible endpoint for Qwen, mainland China.
+
+    Keys of one region are not valid in another.
+
+    Args:
+        api_key: the key. The clients read it from ``DASHSCOPE_API_KEY``; this class reads no environment.
+        base_url: replaces the address, for other regions.
+        headers: sent in place of the provider's own of the same name.
+        identity: the source of request ids; for tests.
+
+    Raises:
+        ConfigurationError: there is no key.
+    """
+
+    name = "dashscope"
+    default_url = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+    key_page: ClassVar[str] = "https://bailian.console.aliyun.com/?tab=model#/api-key"
+    models: tuple[str, ...] = QWEN_MODELS
+    default_model: str | None = "qwen-plus"
+    parameters = DASHSCOPE_PARAMETERS
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        super().__init__(api_key=api_key, base_url=base_url, headers=headers, identity=identity)
+        if self._key is None and not any(name.lower() == "authorization" for name in self.headers):
+            raise ConfigurationError(
+                f"provider {self.name!r} needs a key: give api_key=, or set DASHSCOPE_API_KEY. "
+                f"Keys are made at {self.key_page}."
+            )
+
+    def _completion(self, chat: Chat, exchange: Exchange) -> Flow[dict[str, str]]:
+        yield from ()
+        return {}
+
+
+class DashScopeIntl(DashScope):
+    """Alibaba Cloud's OpenAI-compatible endpoint for Qwen, international (Singapore); see `DashScope`."""
+
+    name = "dashscope-intl"
+    default_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+    key_page = "https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key"
 
 
 class OpenAICompatible(Platform):

@@ -12,9 +12,16 @@ from ...errors import ConfigurationError
 from ...messages import Messages, checked_messages
 from ..base import check_options
 from .checks import Check, flag, mapping
-from .parameters import OPENAI, OPENAI_REFUSED, PLATFORM, PLATFORM_REFUSED
+from .parameters import (
+    DASHSCOPE,
+    DASHSCOPE_REFUSED,
+    OPENAI,
+    OPENAI_REFUSED,
+    PLATFORM,
+    PLATFORM_REFUSED,
+)
 
-__all__ = ["OPENAI_PARAMETERS", "PLATFORM_PARAMETERS", "Body", "Parameters"]
+__all__ = ["DASHSCOPE_PARAMETERS", "OPENAI_PARAMETERS", "PLATFORM_PARAMETERS", "Body", "Parameters"]
 
 _OWN: Mapping[str, Check] = {
     "extra_body": mapping,
@@ -76,6 +83,9 @@ class Parameters:
             ConfigurationError: something in it is wrong, or this service cannot honour it.
         """
         given = self._given(options)
+        defaults = dict(self.by_default)
+        if "stream_options" in options and options["stream_options"] is None:
+            defaults.pop("stream_options", None)  # for servers that refuse it
         own = {name: check(name, given[name]) for name, check in _OWN.items() if name in given}
         if "request_id" in given:
             # It is renewed for every attempt, so it is added when the attempt is made.
@@ -83,7 +93,7 @@ class Parameters:
         said = [_without_nulls(message) for message in checked_messages(messages)]
         if self.official:
             _check_roles(said)
-        body = {"messages": said, "stream": True, **self.by_default}
+        body = {"messages": said, "stream": True, **defaults}
         if model is not None:
             body = {"model": model, **body}
         body.update(
@@ -107,7 +117,10 @@ class Parameters:
 
 
 def _without_nulls(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if value is not None}
+    """Return a message without members that are ``null``, but for the content of a call without words."""
+    return {
+        name: value for name, value in message.items() if value is not None or name == "content"
+    }
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -130,6 +143,15 @@ OPENAI_PARAMETERS = Parameters(
     "an OpenAI-compatible server",
     OPENAI,
     OPENAI_REFUSED,
+    {"stream_options": {"include_usage": True}},
+    official=False,
+)
+
+# Without the option its streams do not report usage either.
+DASHSCOPE_PARAMETERS = Parameters(
+    "Alibaba's endpoint for Qwen",
+    DASHSCOPE,
+    DASHSCOPE_REFUSED,
     {"stream_options": {"include_usage": True}},
     official=False,
 )

@@ -14,9 +14,9 @@ from ...simulator.script import Answer, Answers, Refusal, Step, script_failure
 from .encoder import Flavour, Layout
 from .frames import encode, encoded, whole_answer
 from .simulated_refusals import refused
-from .wire import CHAT_PATH, EVENT_STREAM, MODELS, MODELS_PATH
+from .wire import CHAT_PATH, EVENT_STREAM, MODELS, MODELS_PATH, QWEN_MODELS
 
-__all__ = ["OpenAICompatible", "Platform"]
+__all__ = ["DashScope", "OpenAICompatible", "Platform"]
 
 _HEADERS = (
     ("Content-Type", f"{EVENT_STREAM};charset=UTF-8"),
@@ -28,15 +28,22 @@ _SERVED = {
     "vllm": ("zai-org/GLM-4.6",),
     "sglang": ("GLM-4.6",),
     "ollama": ("glm-4.7-flash",),
+    "dashscope": QWEN_MODELS,
 }
-_OWNER = {"glm": "z-ai", "vllm": "vllm", "sglang": "sglang", "ollama": "library"}
+_OWNER = {
+    "glm": "z-ai",
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "ollama": "library",
+    "dashscope": "system",
+}
 
 
 class Platform:
     """The open platform, or a compatible server, under any path prefix.
 
     Args:
-        flavour: whose habits: ``glm``, ``vllm``, ``sglang`` or ``ollama``.
+        flavour: whose habits: ``glm``, ``vllm``, ``sglang``, ``ollama`` or ``dashscope``.
         tool_stream: send tool calls in the script's fragments; ``None`` does what the service does: the platform when
             the request asks for it, vLLM and SGLang always, Ollama never.
         models: the models that are listed.
@@ -123,7 +130,7 @@ class Platform:
     def _refusal(self, request: SimulatedRequest) -> Refusal | None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
-            if self._layout.flavour == "glm" or self._key is not None:
+            if self._layout.flavour in ("glm", "dashscope") or self._key is not None:
                 return Refusal("login")
         elif self._key is not None and key != self._key.reveal():
             return Refusal("authentication")
@@ -184,6 +191,20 @@ class OpenAICompatible(Platform):
         key: str | None = None,
     ) -> None:
         super().__init__(flavour=flavour, tool_stream=tool_stream, models=models, key=key)
+
+
+class DashScope(Platform):
+    """Alibaba's endpoint for Qwen; see `Platform` for the arguments.
+
+    Args:
+        models: the models that are listed.
+        key: the only key that is accepted; any is if it is ``None``, but there must be one.
+    """
+
+    name = "dashscope"
+
+    def __init__(self, *, models: Sequence[str] | None = None, key: str | None = None) -> None:
+        super().__init__(flavour="dashscope", models=models, key=key)
 
 
 def _whole(answer: Answer, layout: Layout) -> SimulatedResponse:

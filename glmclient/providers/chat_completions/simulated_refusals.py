@@ -57,6 +57,19 @@ _REFUSALS: Mapping[str, tuple[int, str, str, str]] = {
 }
 
 
+_DASHSCOPE_CODES: Mapping[str, str] = {
+    "login": "invalid_api_key",
+    "quota": "Arrearage",
+    "rate_limit": "Throttling.RateQuota",
+    "authentication": "invalid_api_key",
+    "permission": "AccessDenied.Unpurchased",
+    "bad_request": "invalid_parameter_error",
+    "not_found": "model_not_found",
+    "server": "InternalError.Algo",
+    "blocked": "",
+}
+
+
 def error_body(refusal: Refusal, flavour: str) -> dict[str, Any]:
     """Return the JSON body of a refusal, or the frame of one in a stream."""
     if isinstance(refusal.body, Mapping):
@@ -66,6 +79,9 @@ def error_body(refusal: Refusal, flavour: str) -> dict[str, Any]:
     if flavour == "glm":
         told = code if refusal.code is None else refusal.code
         return {"error": {"code": told, "message": message}}
+    if flavour == "dashscope":
+        named = _DASHSCOPE_CODES[refusal.kind] if refusal.code is None else refusal.code
+        return {"error": {"message": message, "type": named, "param": None, "code": named}}
     numeric = _status(refusal, flavour) if refusal.code is None else refusal.code
     return {"error": {"message": message, "type": word, "param": None, "code": numeric}}
 

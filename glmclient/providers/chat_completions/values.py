@@ -31,17 +31,21 @@ def _source(found: dict[str, Any]) -> SearchResult:
     )
 
 
-def usage_of(usage: dict[str, Any]) -> Usage:
-    """Return a usage object of the service as a value (§2.4)."""
-    prompt = _count(usage.get("prompt_tokens")) or 0
-    completion = _count(usage.get("completion_tokens")) or 0
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """Return a usage object of the service as a value (§2.4); ``None`` if none of its names is known."""
+    counts = [_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
     total = _count(usage.get("total_tokens"))
+    if total is None and counts == [None, None]:
+        return None
+    prompt, completion = (count or 0 for count in counts)
+    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion if total is None else total,
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        # SGLang puts this count beside the others.
+        reasoning_tokens=_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
     )
 
 
@@ -51,4 +55,7 @@ def _detail(usage: dict[str, Any], group: str, name: str) -> int | None:
 
 
 def _count(value: Any) -> int | None:
+    """Return a count; some servers write whole numbers as ``12.0``."""
+    if type(value) is float and value.is_integer():
+        return int(value)
     return value if type(value) is int else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CHAT_PATH", "EVENT_STREAM", "MAINLAND_MODELS", "MODELS", "MODELS_PATH"]
+__all__ = ["CHAT_PATH", "EVENT_STREAM", "MAINLAND_MODELS", "MODELS", "MODELS_PATH", "QWEN_MODELS"]
 
 CHAT_PATH: Final = "/chat/completions"
 MODELS_PATH: Final = "/models"
@@ -35,3 +35,16 @@ MODELS: Final = (
     "glm-4.5v",
 )
 MAINLAND_MODELS: Final = (*MODELS, "glm-4-long", "glm-4-flash-250414", "glm-4-flashx-250414")
+
+QWEN_MODELS: Final = (
+    "qwen-plus",
+    "qwen-max",
+    "qwen-flash",
+    "qwen-turbo",
+    "qwen3-max",
+    "qwen3-coder-plus",
+    "qwq-plus",
+    "qwen-vl-max",
+    "qwen-vl-plus",
+)
+"""The Qwen models of Alibaba's endpoint that are known here; the service lists more."""

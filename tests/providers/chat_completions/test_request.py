@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from glmclient.errors import ConfigurationError
 from glmclient.options import ChatOptions
 from glmclient.providers.chat_completions.parameters import (
+    DASHSCOPE,
+    DASHSCOPE_REFUSED,
     OPENAI,
     OPENAI_REFUSED,
     PLATFORM,
@@ -321,7 +323,7 @@ def test_options_without_a_value_are_not_sent() -> None:
     assert sent(**nothing) == PLAIN
 
 
-def test_messages_lose_their_nulls_and_nothing_else() -> None:
+def test_messages_lose_their_nulls_but_for_the_content() -> None:
     messages = [
         {"role": "system", "content": "be short"},
         {
@@ -340,7 +342,7 @@ def test_messages_lose_their_nulls_and_nothing_else() -> None:
         {"role": "tool", "tool_call_id": "c", "content": "40 C"},
     ]
     expected = copy.deepcopy(messages)
-    del expected[2]["content"], expected[2]["refusal"]
+    del expected[2]["refusal"]
     assert sent(messages=messages)["messages"] == expected
 
 
@@ -383,9 +385,10 @@ def test_the_callers_objects_stay_untouched_and_are_not_kept(options: dict[str, 
 
 def test_every_option_is_typed_and_checked() -> None:
     own = {"extra_body", "think_tags"}
-    assert set(PlatformOptions.__annotations__) == {*PLATFORM, *OPENAI, *own}
+    assert set(PlatformOptions.__annotations__) == {*PLATFORM, *OPENAI, *DASHSCOPE, *own}
     assert set(PlatformOptions.__annotations__) <= set(ChatOptions.__annotations__)
     assert not set(PLATFORM) & set(PLATFORM_REFUSED)
     assert not set(OPENAI) & set(OPENAI_REFUSED)
+    assert not set(DASHSCOPE) & set(DASHSCOPE_REFUSED)
     for name in set(OPENAI) - set(PLATFORM):
         assert name in PLATFORM_REFUSED or refused(**{name: 1})
