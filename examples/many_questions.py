@@ -2,45 +2,39 @@
 
     python examples/many_questions.py < questions.txt > answers.jsonl
 
-One question a line. At most four are on their way at a time; a question that fails is reported in its own line and
-stops no other.
+One question a line. Lines are read as they are needed, so that a file of any length takes the same memory; a question
+that fails is reported in its own line and stops no other.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import anyio
-
-from glmclient import AsyncClient, GLMError
-
-AT_ONCE = 4
+from glmclient import SyncClient
 
 
-async def main(questions: Iterable[str]) -> int:
-    failed = 0
-    free = anyio.CapacityLimiter(AT_ONCE)
+def rows(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the questions; nothing is held of those before."""
+    for line in lines:
+        if line.strip():
+            yield line.strip()
 
-    async def ask(client: AsyncClient, number: int, question: str) -> None:
-        nonlocal failed
-        async with free:
-            try:
-                reply = await client.chat(question)
-                answer = {"answer": reply.text}
-            except GLMError as error:
-                failed += 1
-                answer = {"error": f"{type(error).__name__}: {error}"}
-        line = {"number": number, "question": question, **answer}
-        print(json.dumps(line, ensure_ascii=False), flush=True)
 
-    async with AsyncClient() as client, anyio.create_task_group() as tasks:
-        for number, question in enumerate(questions, 1):
-            tasks.start_soon(ask, client, number, question)
+def main(lines: Iterable[str]) -> int:
+    failed = False
+    with SyncClient() as client:
+        for result in client.map(rows(lines)):
+            answer = {"number": result.index + 1, "question": result.row}
+            if result.reply is not None:
+                answer["answer"] = result.reply.text
+            else:
+                failed = True
+                answer["error"] = f"{type(result.error).__name__}: {result.error}"
+            print(json.dumps(answer, ensure_ascii=False), flush=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    asked = [line.strip() for line in sys.stdin if line.strip()]
-    sys.exit(anyio.run(main, asked))
+    sys.exit(main(sys.stdin))

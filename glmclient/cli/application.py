@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ import click
 from .._version import __version__
 from ..errors import GLMError
 from . import exit_codes
+from .display.encoding import escape_what_is_missing, take_lacking_encoding
 from .display.failures import report, report_usage, say
 from .display.painter import PAINTER
 
@@ -80,14 +80,16 @@ def _means_ask(args: Sequence[str], ctx: click.Context) -> bool:
     if not args:
         # Something is piped in: that is the question. A shell that asks for completions asks none.
         return not sys.stdin.isatty() and not ctx.resilient_parsing
-    return args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version")
+    return args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version", "-V")
 
 
 @click.command(
     cls=Application,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="glmclient", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="glmclient", message="%(prog)s %(version)s"
+)
 def application() -> None:
     """Ask GLM and Qwen services from the terminal, and see the answers as they come.
 
@@ -104,13 +106,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; see `exit_codes`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = not {"--json", "--jsonl"}.isdisjoint(given)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an answer may hold what the terminal cannot say
+    escape_what_is_missing(sys.stdout, sys.stderr)
+    try:
+        return _answered_for(given, own_process=arguments is None, as_json=as_json)
+    finally:
+        encoding = take_lacking_encoding()
+        if encoding is not None:
+            say(
+                f"standard output or error is {encoding}, which lacks some characters: they were written as escapes "
+                "(\\uXXXX). PYTHONIOENCODING=utf-8 writes UTF-8."
+            )
+
+
+def _answered_for(given: list[str], *, own_process: bool, as_json: bool) -> int:
+    """Run the command line and return the exit code of what it raised, if it did."""
     try:
         return _ran(given)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        if arguments is None:  # the process is ours, and ends: a further Ctrl-C changes nothing
+        if own_process:  # the process is ours, and ends: a further Ctrl-C changes nothing
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _left(exit_codes.INTERRUPTED)
     except click.ClickException as error:

@@ -11,8 +11,10 @@ import click
 
 from ...errors import ConfigurationError
 from .. import exit_codes
+from ..attachments import Asked, question_with
 from ..display.answer_display import Display, LiveDisplay, Look
 from ..display.answering import answered, told
+from ..display.failures import report_interrupt
 from ..display.structured import EventLines, WholeAnswer
 from ..parameters import (
     Choices,
@@ -37,15 +39,23 @@ WAITING = "[reading standard input; where nothing is to come, end it with Ctrl-D
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @service_options
 @question_options
+@click.option(
+    "-a",
+    "--attach",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="An image or a text file that belongs to the question; may be repeated.",
+)
 @answer_options
 @output_options
 @click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
-def ask(question: tuple[str, ...], **given: Any) -> int:
+def ask(question: tuple[str, ...], attach: tuple[str, ...], **given: Any) -> int:
     """Ask one question.
 
     Standard input is read, if something is piped into it, and stands before the question.
     """
-    asked = question_of(question)
+    asked = question_with(_no_command(question_of(question)), attach)
     settings = Settings()
     if _implied() and (meant := difflib.get_close_matches(" ".join(question), commands(), 1, 0.75)):
         look_of(settings, given).note(
@@ -53,6 +63,37 @@ def ask(question: tuple[str, ...], **given: Any) -> int:
         )
     with told(given["verbose"]):
         return ask_once(asked, settings, given)
+
+
+_LOOK_LIKE_COMMANDS = frozenset(
+    "auth batch clear config configure delete env exit export find history import info init install key list login "
+    "logout logs model new options provider providers quit remove reset run search serve server service services set "
+    "setting setup start status stop test uninstall update upgrade usage version whoami".split()
+)
+"""Words of other command lines. One of them alone is a mistaken command, which must not go to a service."""
+
+
+def _no_command(asked: str) -> str:
+    """Return the question.
+
+    Raises:
+        UsageError: it is one word that looks like a command, and ``ask`` was not typed.
+    """
+    if _implied() and asked in _LOOK_LIKE_COMMANDS:
+        near = {"version": "--version", "config": "settings", "configure": "settings"}
+        near |= {
+            "login": "keys",
+            "key": "keys",
+            "auth": "keys",
+            "model": "models",
+            "serve": "simulate",
+        }
+        hint = f" Did you mean: glmclient {near[asked]}?" if asked in near else ""
+        raise click.UsageError(
+            f"there is no command {asked!r}, and nothing was sent.{hint} "
+            f"To ask just that word: glmclient ask {asked}"
+        )
+    return asked
 
 
 def _implied() -> bool:
@@ -69,7 +110,7 @@ def commands() -> list[str]:
     return list(COMMANDS)
 
 
-def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: Any) -> int:
+def ask_once(asked: Asked, settings: Settings, given: dict[str, Any], **further: Any) -> int:
     """Ask, show the answer, keep the conversation, and return the exit code.
 
     Args:
@@ -84,10 +125,11 @@ def ask_once(asked: str, settings: Settings, given: dict[str, Any], **further: A
         conversation = last.begin(client, found, settings, given, choices.model)
         before = len(conversation.messages)
         try:
-            whole = answered(
-                conversation.stream(asked, include_status=True), display_of(choices, look, given)
-            )
-            if not whole:
+            stream = conversation.stream(asked, include_status=True)
+            whole = answered(stream, display_of(choices, look, given))
+            if not whole and (given["as_json"] or given["as_lines"]):
+                report_interrupt(stream.partial)
+            elif not whole:
                 look.note("[interrupted]")
         finally:
             conversation.keep_partial()

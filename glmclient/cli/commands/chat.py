@@ -10,6 +10,7 @@ import click
 
 from ...errors import ConfigurationError, GLMError
 from .. import exit_codes
+from ..attachments import Asked, question_with
 from ..display.answer_display import LiveDisplay, Look
 from ..display.answering import answered, told
 from ..display.failures import report
@@ -79,8 +80,6 @@ class Chat(Session):
         keeps: keep the conversation after each turn.
     """
 
-    asked: str | None
-
     def __init__(
         self,
         conversation: Conversation,
@@ -121,7 +120,7 @@ class Chat(Session):
                     return outcome
                 code = outcome or code
 
-    def turn(self, said: str) -> int:
+    def turn(self, said: Asked) -> int:
         """Do what was said, and return what its exit code would be.
 
         Raises:
@@ -130,12 +129,15 @@ class Chat(Session):
         """
         self._interrupted = False
         try:
-            if said.startswith("/") and not said.startswith("//"):
+            if isinstance(said, str) and said.startswith("/") and not said.startswith("//"):
                 again = self.command(said)
                 if again is None:
                     return exit_codes.OK
                 said = again
-            return self.ask(said.removeprefix("/") if said.startswith("//") else said)
+            if isinstance(said, str):
+                said = said.removeprefix("/") if said.startswith("//") else said
+                said, self.attached = question_with(said, self.attached), []
+            return self.ask(said)
         except GLMError as error:
             report(error)
             return exit_codes.of(error)
@@ -145,7 +147,7 @@ class Chat(Session):
             report(ConfigurationError(f"{error.filename}: {error.strerror}"))
             return exit_codes.OTHER
 
-    def ask(self, said: str) -> int:
+    def ask(self, said: Asked) -> int:
         """Ask a question and show its answer; what came of one that was interrupted is kept."""
         self.asked = said
         before = len(self.conversation.messages)

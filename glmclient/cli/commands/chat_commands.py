@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...conversations.conversation import Conversation
+from ...conversations.file import SavedConversation
 from ...errors import ConfigurationError
+from ..attachments import Asked, question_with
 from ..display.answer_display import Look
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ class Session:
     def __init__(self, conversation: Conversation, look: Look) -> None:
         self.conversation = conversation
         self.look = look
-        self.asked: str | None = None
+        self.attached: list[str] = []
+        """Files that the next question gets."""
+        self.asked: Asked | None = None
         """The last question."""
 
     @property
@@ -40,7 +44,7 @@ class Session:
         """Who asks."""
         return self.conversation.client
 
-    def command(self, line: str) -> str | None:
+    def command(self, line: str) -> Asked | None:
         """Obey a command; return a question if it amounts to one.
 
         Raises:
@@ -57,7 +61,7 @@ class Session:
         return COMMANDS[name][0](self, rest.strip())
 
 
-Command: TypeAlias = "Callable[[Session, str], str | None]"
+Command: TypeAlias = "Callable[[Session, str], Asked | None]"
 
 
 def _help(session: Session, rest: str) -> None:
@@ -109,7 +113,48 @@ def _file(rest: str, command: str) -> str:
     return rest
 
 
-def _again(session: Session, rest: str) -> str:
+def _undo(session: Session, rest: str) -> None:
+    old = session.conversation
+    messages = old.messages
+    last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=None)
+    if last is None:
+        raise ConfigurationError("there is no turn to undo.")
+    # Without the service's own id of the conversation: what the service remembers holds the turn.
+    provider, begin = old.client.provider, 1 if old.system else 0
+    earlier = SavedConversation(
+        provider.name, provider.url, old.model, dict(old.options), old.system, messages[begin:last]
+    )
+    session.conversation = Conversation.of(earlier, old.client)
+    session.look.say(f"undone: {_first_line(messages[last]['content'])}")
+
+
+def _show(session: Session, rest: str) -> None:
+    messages = session.conversation.messages
+    for message in messages:
+        session.look.say(f"{message['role']}: {_text_of(message.get('content'))}")
+    if not any(message["role"] == "user" for message in messages):
+        session.look.say("nothing was asked yet")
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, list):
+        return " ".join(str(part.get("text") or f"[{part.get('type')}]") for part in content)
+    return str(content or "")
+
+
+def _first_line(content: Any) -> str:
+    return _text_of(content).split("\n", 1)[0]
+
+
+def _attach(session: Session, rest: str) -> None:
+    if not rest:
+        raise ConfigurationError("name a file: /file FILE")
+    question_with("", [rest])  # raises if it cannot be read
+    session.attached.append(rest)
+    session.look.say(f"the next question gets {', '.join(session.attached)}")
+
+
+def _again(session: Session, rest: str) -> Asked:
     if session.asked is None:
         raise ConfigurationError("nothing was asked yet.")
     return session.asked
@@ -133,6 +178,9 @@ COMMANDS: Mapping[str, tuple[Command, str]] = {
     "/help": (_help, "list the commands"),
     "/new": (_new, "begin a new conversation"),
     "/again": (_again, "ask the last question again"),
+    "/undo": (_undo, "take back the last question and its answer"),
+    "/show": (_show, "show the conversation"),
+    "/file": (_attach, "add an image or a text file to the next question: /file FILE"),
     "/model": (_model, "show the model, or take another: /model NAME"),
     "/system": (_system, "show the system message, or begin anew with another: /system TEXT"),
     "/save": (_save, "save the conversation: /save FILE"),

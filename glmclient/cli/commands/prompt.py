@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["completions", "prompt"]
 
 HISTORY_FILE = "chat_history"
-_FILE_COMMANDS = ("/save", "/load")
+_FILE_COMMANDS = ("/save", "/load", "/file")
 
 
 def prompt(session: Session, **terminal: Any) -> Callable[[], str]:

@@ -11,12 +11,13 @@ from typing import Any, TextIO
 import click
 
 from ...errors import APIStatusError, APITimeoutError, GLMError
+from ...reply import Reply
 from .. import exit_codes
 from .cells import visible, wrapped
 from .screen import terminal_size
 from .structured import reply_json
 
-__all__ = ["error_json", "paragraph", "report", "report_usage", "say"]
+__all__ = ["error_json", "paragraph", "report", "report_interrupt", "report_usage", "say"]
 
 # What a program does with an argument, a person at a terminal does with an option.
 _IN_A_TERMINAL: tuple[tuple[str, str], ...] = (
@@ -83,6 +84,17 @@ def report(error: GLMError, *, as_json: bool = False) -> None:
         click.echo(json.dumps(error_json(error)), err=True)
     else:
         say(str(error))
+
+
+def report_interrupt(partial: Reply) -> None:
+    """Write to standard error, as JSON, that Ctrl-C ended an answer, with what came of it."""
+    error = {
+        "type": "KeyboardInterrupt",
+        "message": "Ctrl-C ended the answer.",
+        "exit_code": exit_codes.INTERRUPTED,
+        "partial": reply_json(partial),
+    }
+    click.echo(json.dumps({"error": error}), err=True)
 
 
 def report_usage(error: click.ClickException, *, as_json: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import stat
@@ -114,6 +115,8 @@ def rewindable(out: TextIO, other: TextIO) -> int | None:
         known = os.fstat(number)
         if not stat.S_ISREG(known.st_mode) or _appends(number):
             return None
+        if codecs.lookup(out.encoding).name in ("utf-16", "utf-32"):
+            return None  # the mark at their beginning is written once, and would be cut off
         if os.path.samestat(known, os.fstat(other.fileno())):
             return None
         return os.lseek(number, 0, os.SEEK_CUR)
