@@ -13,6 +13,7 @@ from glmclient import ConfigurationError, SyncClient
 from glmclient.cli.attachments import question_with
 from glmclient.cli.commands.chat import Chat
 from glmclient.cli.display.answer_display import Look
+from glmclient.cli.store import places
 from glmclient.events import TextDelta
 
 from .conftest import Run, Serve
@@ -167,3 +168,50 @@ def test_files_are_for_the_next_question(chat: Chat, tmp_path: Path) -> None:
     assert "[image_url] three" in told(chat)
     chat.turn("/undo")
     assert "undone: [image_url] three" in told(chat)
+
+
+# -- how the extras are installed ------------------------------------------------------------------
+
+
+class Distribution:
+    """What the metadata of an installation say."""
+
+    def __init__(self, source: str | None) -> None:
+        self._source = source
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return self._source
+
+
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        (None, "pip install 'glmclient[cli]'"),
+        ("{", "pip install 'glmclient[cli]'"),
+        ('{"url": "https://a.test/x.whl"}', "pip install 'glmclient[cli]'"),
+        (
+            '{"url": "file:///a/b%20c", "dir_info": {"editable": true}}',
+            "pip install -e '/a/b c[cli]')",
+        ),
+        ('{"url": "file:///a/b", "dir_info": {}}', "pip install '/a/b[cli]')"),
+    ],
+)
+def test_extras_are_installed_from_where_the_package_is(
+    monkeypatch: pytest.MonkeyPatch, source: str | None, command: str
+) -> None:
+    monkeypatch.setattr(places, "distribution", lambda name: Distribution(source))
+    assert places.install_command("cli").startswith("pip install 'glmclient[cli]'")
+    assert places.install_command("cli").endswith(command)
+
+
+def test_ctrl_c_in_a_replay_is_an_error_with_what_came(
+    run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    serve([TextDelta("One"), TextDelta(" two")], provider="zai")
+    cassette = str(tmp_path / "cassette.json")
+    assert run("record", cassette, "-p", "zai", "Hi").code == 0
+    interrupt_after(monkeypatch, 1)
+    ran = run("replay", cassette, "--json")
+    assert (ran.code, json.loads(ran.err)["error"]["partial"]["text"]) == (130, "One")
+    assert run("replay", cassette).code == 130

@@ -14,7 +14,7 @@ from ...providers import services
 from .. import exit_codes
 from ..display.cells import visible_line
 from ..parameters import ServiceName
-from ..store.places import folder, is_private
+from ..store.places import INSTALL, folder, is_private
 from ..store.settings import (
     KEYS_FILE,
     SETTINGS,
@@ -175,6 +175,6 @@ def settings_path() -> int:
 def _tell_path(name: str) -> int:
     place = folder("config")
     if place is None:
-        raise ConfigurationError("nobody knows the platform's place: pip install 'glmclient[cli]'.")
+        raise ConfigurationError(f"the platform's folder for settings is not known: {INSTALL}.")
     click.echo(place / name)
     return exit_codes.OK

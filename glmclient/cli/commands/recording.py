@@ -14,7 +14,7 @@ from ...errors import CassetteError, GLMError
 from ...providers import service_names
 from .. import exit_codes
 from ..display.answering import answered, told
-from ..display.failures import report
+from ..display.failures import report, report_interrupt
 from ..parameters import (
     Choices,
     answer_options,
@@ -83,16 +83,18 @@ def replay(file: str, speed: float | None, **given: Any) -> int:
         raise CassetteError(f"in {file} nothing is asked that could be asked again.")
     choices = _recorded(tape)
     look = look_of(settings, given)
-    code = exit_codes.OK
+    code, as_json = exit_codes.OK, given["as_json"] or given["as_lines"]
     with told(given["verbose"]), choices.client(replay=tape) as client:
         for question in tape.cassette.questions:
             look.note(f"> {_words(question)}")
             stream = client.stream(question.messages, model=question.model, **question.options)
             try:
                 if not answered(stream, display_of(choices, look, given)):
+                    if as_json:
+                        report_interrupt(stream.partial)
                     return exit_codes.INTERRUPTED
             except GLMError as error:
-                report(error, as_json=given["as_json"] or given["as_lines"])
+                report(error, as_json=as_json)
                 code = exit_codes.of(error)
     return code
 

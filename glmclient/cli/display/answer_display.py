@@ -172,6 +172,15 @@ class LiveDisplay:
             for line in lines_of(event):
                 self._look.note(line)
 
+    def log(self, line: str) -> None:
+        """Write a line of the log to standard error, on a line of its own."""
+        with self._painting:
+            if self._speaking is None:
+                self._progress.clear()
+            else:
+                self._turn_to("log")  # what follows begins on a new line
+            self._look.say(line)
+
     def _turn_to(self, kind: str) -> None:
         self._paint()
         before, self._speaking = self._speaking, kind
@@ -225,6 +234,8 @@ class LiveDisplay:
         if finish is not None and finish.reason in _REMARKS:
             told = f" The service said: {finish.message}" if finish.message else ""
             self._look.remark(f"[{finish.reason}] {_REMARKS[finish.reason]}{told}")
+        if finish is not None and finish.empty and finish.reason not in _REMARKS:
+            self._look.remark("[empty] the answer has neither text nor tool calls; ask again.")
         if self._look.usage:
             self._look.remark(summary(finish, self._first, self._look.clock() - self._began))
 

@@ -6,9 +6,9 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from .answer_display import Display
+from .answer_display import Display, LiveDisplay
 from .cells import visible
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def answered(stream: Stream, display: Display) -> bool:
         KeyboardInterrupt: a second Ctrl-C, while the first was being obeyed.
     """
     interrupted = False
+    if isinstance(display, LiveDisplay):
+        _shown.append(display)
     display.begin(stream.cancel)
     try:
         for event in stream:
@@ -36,9 +38,33 @@ def answered(stream: Stream, display: Display) -> bool:
         try:
             stream.close()
         finally:
+            _shown.clear()
             # If the display has failed it has cancelled the stream, and raises here why.
             display.end(whole=stream.finish is not None)
     return not interrupted
+
+
+_shown: list[LiveDisplay] = []
+"""The display of the answer that is being shown: log lines go through it, and do not cut into its lines."""
+
+
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:
+    _Handler = logging.StreamHandler  # it has no type arguments before Python 3.11
+
+
+class _LogLines(_Handler):
+    """Writes log records to standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _shown:
+            super().emit(record)
+            return
+        try:
+            _shown[-1].log(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of logging does: a log line must not end the answer
+            self.handleError(record)
 
 
 class _VisibleLines(logging.Formatter):
@@ -55,7 +81,7 @@ def told(verbose: int) -> Iterator[None]:
         yield
         return
     log = logging.getLogger("glmclient")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _LogLines(sys.stderr)
     handler.setFormatter(_VisibleLines("%(name)s: %(message)s"))
     before = log.level
     log.addHandler(handler)

@@ -63,6 +63,10 @@ class Progress:
     def end(self) -> None:
         """Take the line away, for good."""
         self._over = True
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away until it is painted again."""
         if self._shown and self._out is not None:
             self._shown = ""
             self._out.write("\r\x1b[K")

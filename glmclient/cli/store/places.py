@@ -7,8 +7,11 @@ import importlib.util
 import json
 import os
 import stat
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ...errors import ConfigurationError
 from ...private_file import read_regular, write_private
@@ -17,6 +20,7 @@ __all__ = [
     "HOME",
     "INSTALL",
     "folder",
+    "install_command",
     "is_private",
     "needed",
     "private_file",
@@ -26,9 +30,28 @@ __all__ = [
 
 HOME = "GLMCLIENT_HOME"
 """The variable that names one folder for everything, in place of the platform's own."""
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra, for how glmclient itself was installed.
+
+    A clone or a local folder is installed from there: the registry may have another version, or no such name.
+    """
+    try:
+        source = json.loads(distribution("glmclient").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        source = {}
+    usual, url = f"pip install 'glmclient[{extra}]'", str(source.get("url", ""))
+    if not url.startswith("file://"):
+        return usual
+    edit = "-e " if source.get("dir_info", {}).get("editable") else ""
+    place = url2pathname(urlsplit(url).path)
+    return f"{usual} (or, from the folder that it was installed from: pip install {edit}'{place}[{extra}]')"
+
+
 LARGEST = 1_000_000
 """Bytes of a settings or keys file at most."""
-INSTALL = "pip install 'glmclient[cli]'"
+INSTALL = install_command("cli")
 
 
 def folder(kind: str) -> Path | None:
