@@ -33,6 +33,7 @@ COMMANDS = {
     "demo": "simulation",
     "keys": "keeping",
     "settings": "keeping",
+    "history": "history",
     "completion": "completion",
 }
 

@@ -135,6 +135,7 @@ def ask_once(asked: Asked, settings: Settings, given: dict[str, Any], **further:
             conversation.keep_partial()
             if len(conversation.messages) > before and last.is_kept(settings, given):
                 last.keep(conversation, look.note)
+                last.remember(conversation, settings, look.note)
     return exit_codes.OK if whole else exit_codes.INTERRUPTED
 
 

@@ -47,7 +47,7 @@ def chat(**given: Any) -> int:
     look = look_of(settings, given)
     with told(given["verbose"]), choices.client() as client:
         conversation = last.begin(client, found, settings, given, choices.model)
-        session = Chat(conversation, look, keeps=last.is_kept(settings, given))
+        session = Chat(conversation, look, keeps=last.is_kept(settings, given), settings=settings)
         if sys.stdin.isatty():
             from .prompt import prompt
 
@@ -78,6 +78,7 @@ class Chat(Session):
         conversation: which.
         look: how answers are shown.
         keeps: keep the conversation after each turn.
+        settings: decide whether a turn is added to the history; without them none is.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class Chat(Session):
         look: Look,
         *,
         keeps: bool = False,
+        settings: Settings | None = None,
     ) -> None:
         super().__init__(conversation, look)
         self._keeps = keeps
+        self._settings = settings
         self._interrupted = False
         """The last thing that happened was a Ctrl-C: another one ends the conversation."""
 
@@ -161,4 +164,6 @@ class Chat(Session):
             self.conversation.keep_partial()
             if self._keeps and len(self.conversation.messages) > before:
                 last.keep(self.conversation, self.look.note)
+                if self._settings is not None:
+                    last.remember(self.conversation, self._settings, self.look.note)
         return exit_codes.OK if whole else exit_codes.INTERRUPTED

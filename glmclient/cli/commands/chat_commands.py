@@ -12,6 +12,7 @@ from ...conversations.file import SavedConversation
 from ...errors import ConfigurationError
 from ..attachments import Asked, question_with
 from ..display.answer_display import Look
+from ..store.last import text_of
 
 if TYPE_CHECKING:
     from ...clients.sync_client import SyncClient
@@ -131,19 +132,13 @@ def _undo(session: Session, rest: str) -> None:
 def _show(session: Session, rest: str) -> None:
     messages = session.conversation.messages
     for message in messages:
-        session.look.say(f"{message['role']}: {_text_of(message.get('content'))}")
+        session.look.say(f"{message['role']}: {text_of(message.get('content'))}")
     if not any(message["role"] == "user" for message in messages):
         session.look.say("nothing was asked yet")
 
 
-def _text_of(content: Any) -> str:
-    if isinstance(content, list):
-        return " ".join(str(part.get("text") or f"[{part.get('type')}]") for part in content)
-    return str(content or "")
-
-
 def _first_line(content: Any) -> str:
-    return _text_of(content).split("\n", 1)[0]
+    return text_of(content).split("\n", 1)[0]
 
 
 def _attach(session: Session, rest: str) -> None:

@@ -10,13 +10,14 @@ from ...conversations.file import SavedConversation
 from ...errors import ConfigurationError
 from ...providers import service_names
 from ..parameters import Choices, choices_of, options_of
+from . import history
 from .places import HOME, INSTALL, folder, needed
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ...clients.sync_client import SyncClient
 
-__all__ = ["begin", "is_kept", "keep", "resolved", "saved"]
+__all__ = ["begin", "is_kept", "keep", "remember", "resolved", "saved", "text_of"]
 
 NAME = "last_conversation.json"
 
@@ -94,6 +95,29 @@ def begin(
 def is_kept(settings: Settings, given: Mapping[str, Any]) -> bool:
     """Tell whether the conversation is to be kept."""
     return given.get("no_save") is False and settings.get("save") is not False
+
+
+def remember(conversation: Conversation, settings: Settings, note: Callable[[str], None]) -> None:
+    """Add the last question and its answer to the history, unless a setting forbids it; tell if that fails."""
+    messages = conversation.messages
+    if settings.get("history") is False or messages[-1]["role"] != "assistant":
+        return
+    try:
+        history.add(
+            conversation.client.provider.name,
+            conversation.model,
+            text_of(messages[-2].get("content")),
+            text_of(messages[-1].get("content")),
+        )
+    except ConfigurationError as error:
+        note(f"[not in the history] {error}")
+
+
+def text_of(content: Any) -> str:
+    """Return the content of a message as text; parts that are not text by their names in brackets."""
+    if isinstance(content, list):
+        return " ".join(str(part.get("text") or f"[{part.get('type')}]") for part in content)
+    return str(content or "")
 
 
 def keep(conversation: Conversation, note: Callable[[str], None]) -> None:

@@ -100,6 +100,7 @@ SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
     "hide_reasoning": (_switch, "the model's thinking is shown; on hides it"),
     "usage": (_switch, "tokens and timing are not shown; on shows them after an answer"),
     "save": (_switch, "the last conversation is kept for --continue; off keeps none"),
+    "history": (_switch, "questions and answers are kept for `glmclient history`; off keeps none"),
     "SERVICE.model": (_text, "the service's own model is asked"),
     "SERVICE.base_url": (_address, "the service's own address is asked"),
 }
