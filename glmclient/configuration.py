@@ -1,13 +1,12 @@
 """What both clients are told: arguments, then the environment, then defaults.
 
-This is the one place that reads the environment.
+This module and `glmclient.routes` are the only ones that read the environment.
 """
 
 from __future__ import annotations
 
 import os
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from .core.steps import Admission
 from .errors import ConfigurationError
 from .providers import ServiceInfo, service
 from .providers.base import Provider, checked_model
+from .routes import authorities, checked_proxy, environment_proxies
 from .transports.base import Route
 
 __all__ = ["Configuration", "configured", "environment_key_fits"]
@@ -43,7 +43,16 @@ class Configuration:
 
     def route(self) -> Route:
         """Return how to reach hosts."""
-        return Route(self._proxy_for, self._trusted(), self.clock)
+        verify, name = self.verify, "verify"
+        if verify is True and self.trust_env:
+            verify, name = authorities()
+        return Route(self._proxies(), verify, self.clock, name)
+
+    def _proxies(self) -> Callable[[str], str | None]:
+        proxy = self.proxy
+        if proxy is not None or not self.trust_env:
+            return lambda url: proxy
+        return environment_proxies().proxy
 
     def exchange(
         self,
@@ -66,24 +75,6 @@ class Configuration:
             patient=patient,
             tokens=tokens,
         )
-
-    def _trusted(self) -> bool | str:
-        if self.verify is True and self.trust_env:
-            bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
-            return bundle if bundle and os.path.exists(bundle) else True
-        return self.verify
-
-    def _proxy_for(self, url: str) -> str | None:
-        if self.proxy is not None or not self.trust_env:
-            return self.proxy
-        from urllib.request import getproxies, proxy_bypass
-
-        parts = urllib.parse.urlsplit(url)
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-        if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
-            return None
-        return _checked_proxy(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def configured(
@@ -115,7 +106,7 @@ def configured(
         timeout=Timeout.of(timeout),
         retry=checked_retry(retry),
         limits=_checked_limits(limits),
-        proxy=_checked_proxy(proxy),
+        proxy=checked_proxy(proxy),
         verify=_checked_verify(verify),
         trust_env=bool(trust_env),
         http_backend=_checked_backend(http_backend),
@@ -231,28 +222,6 @@ def _checked_limits(limits: Limits | None) -> Limits:
             f"limits must be a Limits or None, such as Limits(line=1000000), not {type(limits).__name__}."
         )
     return limits
-
-
-def _checked_proxy(proxy: str | None) -> str | None:
-    if proxy is None:
-        return None
-    if not isinstance(proxy, str) or urllib.parse.urlsplit(proxy).scheme not in (
-        "http",
-        "https",
-        "socks5",
-        "socks5h",
-    ):
-        raise ConfigurationError(
-            "proxy must be a URL with http://, https://, socks5:// or socks5h:// in front."
-        )
-    if proxy.startswith("socks"):
-        import importlib.util
-
-        if importlib.util.find_spec("socksio") is None:
-            raise ConfigurationError(
-                "SOCKS proxies need one more package: pip install 'glmclient[socks]'."
-            )
-    return proxy
 
 
 def _checked_verify(verify: bool | str) -> bool | str:

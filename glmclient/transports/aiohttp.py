@@ -68,7 +68,7 @@ class _Connection(httpx.AsyncBaseTransport):
         factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
         connector = aiohttp.TCPConnector(
             limit=1,
-            ssl=tls_context(route.verify) if secure else plain_context(),
+            ssl=tls_context(route.verify, route.verify_name) if secure else plain_context(),
             keepalive_timeout=KEEPALIVE_SECONDS,
             socket_factory=_socket,
         )

@@ -30,12 +30,14 @@ class Route:
     Args:
         proxy: gives the proxy for a URL, or ``None``.
         verify: ``True``, a path to certificate authorities, or ``False``.
-        clock: seconds that only grow; deadlines are told on it.
+        clock: seconds that only grow; deadlines are times of it.
+        verify_name: the argument or the environment variable that ``verify`` comes from, for messages.
     """
 
     proxy: Callable[[str], str | None]
     verify: bool | str
     clock: Callable[[], float]
+    verify_name: str = "verify"
 
 
 class SyncChannel(Protocol):

@@ -9,26 +9,42 @@ from ..errors import ConfigurationError
 
 __all__ = ["plain_context", "tls_context"]
 
-_contexts: dict[tuple[int, bool | str], ssl.SSLContext] = {}
+_contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
 _PLAIN = (0, False)
 
 
-def tls_context(verify: bool | str) -> ssl.SSLContext:
+def tls_context(verify: bool | str, name: str = "verify") -> ssl.SSLContext:
     """Return the context for ``verify``; building one takes some 20 ms.
 
     Args:
         verify: ``True`` for the certificate authorities of certifi, a path to a bundle file or directory of
-            your own, or ``False`` to trust anybody.
+            your own, or ``False`` to accept every certificate.
+        name: the argument or the environment variable that ``verify`` comes from, for messages.
 
     Raises:
         ConfigurationError: the path holds no certificates.
     """
     # No lock guards it, because a fork could copy that locked: two contexts made at once are as good as one.
-    key = (os.getpid(), verify)
+    key = (os.getpid(), *_identity(verify))
     context = _contexts.get(key)
     if context is None:
-        context = _contexts.setdefault(key, _built(verify))
+        context = _contexts.setdefault(key, _built(verify, name))
     return context
+
+
+def _identity(verify: bool | str) -> tuple[object, ...]:
+    """Return what tells apart two values of ``verify``.
+
+    A path alone does not: relative paths mean another file in another folder, and files are replaced.
+    """
+    if isinstance(verify, str):
+        path = os.path.realpath(verify)
+        try:
+            status = os.stat(path)
+        except OSError:  # a list of folders, or a file that is gone: OpenSSL decides
+            return (path,)
+        return path, status.st_size, status.st_mtime_ns, status.st_ino
+    return (verify,)
 
 
 def plain_context() -> ssl.SSLContext:
@@ -39,16 +55,17 @@ def plain_context() -> ssl.SSLContext:
     return context
 
 
-def _built(verify: bool | str) -> ssl.SSLContext:
+def _built(verify: bool | str, name: str) -> ssl.SSLContext:
     if isinstance(verify, str):
-        folder = os.path.isdir(verify)
+        # SSL_CERT_DIR may name several folders, which OpenSSL separates itself.
+        folder = all(map(os.path.isdir, filter(None, verify.split(os.pathsep))))
         try:
             return ssl.create_default_context(
                 cafile=None if folder else verify, capath=verify if folder else None
             )
         except OSError as error:  # ssl.SSLError is one
             raise ConfigurationError(
-                f"verify names {verify!r}, which cannot be used: {error}. Give a PEM file of CA certificates, or a "
+                f"{name} names {verify!r}, which cannot be used: {error}. Give a PEM file of CA certificates, or a "
                 "folder made by `openssl rehash`."
             ) from None
     if verify:

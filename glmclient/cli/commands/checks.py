@@ -169,7 +169,7 @@ def _keys(info: ServiceInfo, stored: Mapping[str, str]) -> Iterator[tuple[str, s
 
 # -- how services are reached ------------------------------------------------------------------------------
 
-_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def ways(choices: Mapping[str, Choices]) -> Iterator[Finding]:
@@ -186,8 +186,10 @@ def ways(choices: Mapping[str, Choices]) -> Iterator[Finding]:
     for variable in _CERTIFICATES:
         path = os.environ.get(variable)
         if path:
-            there = os.path.exists(path)
-            text = f"{path}{'' if there else ', which does not exist: the usual authorities are trusted'}"
+            there = any(map(os.path.exists, path.split(os.pathsep)))
+            text = (
+                f"{path}{'' if there else ', which does not exist: correct or remove the variable'}"
+            )
             yield Finding("ways", variable, GOOD if there else WORTH_A_LOOK, text)
 
 

@@ -51,7 +51,8 @@ class HttpxTransport:
     def _connection(self, key: Key) -> httpx.AsyncBaseTransport:
         address, proxy = key
         secure = address.startswith("https:") or (proxy or "").startswith("https:")
-        context = tls_context(self.route.verify) if secure else plain_context()
+        route = self.route
+        context = tls_context(route.verify, route.verify_name) if secure else plain_context()
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )

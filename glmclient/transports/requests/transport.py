@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from functools import partial
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
 import requests.adapters
@@ -53,6 +55,15 @@ class _Adapter(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = pools()
         return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the credentials of a proxy in UTF-8 (RFC 7617 §2.1); requests writes Latin-1, or fails."""
+        user, at, _host = urlsplit(proxy).netloc.rpartition("@")
+        if not at:
+            return {}
+        name, _colon, password = user.partition(":")
+        credentials = f"{unquote(name)}:{unquote(password)}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
 
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
@@ -126,10 +137,9 @@ class RequestsChannel:
         self._send, self._exhausted = step, False
         url = step.request.url
         proxy = self.route.proxy(url)
-        if url.startswith("https:"):
-            tls_context(
-                self.route.verify
-            )  # what is wrong with it, requests would take for a wrong URL
+        if "https:" in (url[:6], (proxy or "")[:6]):
+            # requests would report wrong certificate authorities as a wrong URL.
+            tls_context(self.route.verify, self.route.verify_name)
         before, performing.channel = performing.channel, self  # a finalizer may send in between
         try:
             request = requests.Request(
