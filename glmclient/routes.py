@@ -152,8 +152,9 @@ def checked_proxy(proxy: str | None, name: str = "proxy") -> str | None:
     if proxy is None:
         return None
     if not isinstance(proxy, str) or proxy.partition("://")[0].lower() not in _SCHEMES:
+        where = "" if name == "proxy" else f"{name}: the "
         raise ConfigurationError(
-            f"{name} must be a URL with http://, https://, socks5:// or socks5h:// in front."
+            f"{where}proxy must be a URL with http://, https://, socks5:// or socks5h:// in front."
         )
     problem = _problem(proxy)
     if problem is not None:

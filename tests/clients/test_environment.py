@@ -181,6 +181,15 @@ def test_an_invalid_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         assert "sec" not in str(caught.value)
 
 
+def test_a_scheme_that_is_not_a_proxy_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://user:secret@127.0.0.1:9")
+    with pytest.raises(
+        ConfigurationError, match=r"^HTTPS_PROXY: the proxy must be a URL"
+    ) as caught:
+        environment_proxies().proxy("https://a.test")
+    assert "secret" not in str(caught.value)
+
+
 def test_an_upper_case_scheme() -> None:
     assert checked_proxy("HTTP://127.0.0.1:9") == "HTTP://127.0.0.1:9"
 
