@@ -215,3 +215,17 @@ def test_ctrl_c_in_a_replay_is_an_error_with_what_came(
     ran = run("replay", cassette, "--json")
     assert (ran.code, json.loads(ran.err)["error"]["partial"]["text"]) == (130, "One")
     assert run("replay", cassette).code == 130
+
+
+def test_a_chat_without_settings_keeps_no_history(serve: Serve, home: Path) -> None:
+    serve("Yes.", provider="zai")
+    with SyncClient("zai") as client:
+        chat = Chat(client.conversation(), Look(Emulator(), Emulator()), keeps=True)
+        assert chat.turn("Hi") == 0
+    assert (home / "last_conversation.json").exists()
+    assert not (home / "history.sqlite3").exists()
+
+
+def test_a_key_has_an_owner(run: Run) -> None:
+    ran = run("keys", "set", "chatglm", stdin="k")
+    assert (ran.code, "is not one of" in ran.err) == (2, True)

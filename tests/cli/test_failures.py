@@ -30,6 +30,8 @@ from glmclient.reply import reply_data
 from .emulator import Emulator
 
 CODES = {
+    "SchemaError": 1,
+    "MaxRoundsExceeded": 1,
     "ConfigurationError": 2,
     "CassetteError": 2,
     "APIConnectionError": 3,

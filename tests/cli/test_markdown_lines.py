@@ -166,3 +166,12 @@ def test_the_screen_shows_the_steps() -> None:
     voice.show("c")
     voice.leave()
     assert terminal.shown[-1] == "c"
+
+
+def test_formulas_and_backslashes_in_the_text_of_a_link() -> None:
+    assert markdown(r"[$a*b$ \, c](https://a.test)", 60) == [r"$a*b$ \, c (https://a.test)"]
+
+
+def test_colours_that_change_the_code_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pygments.highlight", lambda *_: "other")
+    assert markdown("```python\nx = 1\n```", 40) == ["x = 1"]

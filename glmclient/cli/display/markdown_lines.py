@@ -324,16 +324,14 @@ class _Layout:
 
     def _table(self, tokens: Sequence[Token], opening: Token) -> None:
         table: list[list[list[Span]]] = []
-        begun = False
-        for token in tokens[tokens.index(opening) :]:
-            begun = begun or token is opening
+        start = tokens.index(opening)
+        end = next(n for n in range(start, len(tokens)) if tokens[n].type == "table_close")
+        for token in tokens[start:end]:
             if token.type == "tr_open":
                 table.append([])
             elif token.type == "inline":
                 style = "" if len(table) > 1 else _BOLD
                 table[-1].append([s for line in _spans(token.children or [], style) for s in line])
-            elif token.type == "table_close":
-                break
         widths = [max(map(_size, column)) for column in zip(*table, strict=True)]
         if sum(widths) + 3 * (len(widths) - 1) > self._width - self._indent():
             for line in opening.content.split("\n"):
@@ -427,13 +425,11 @@ def _wrapped(spans: Sequence[Span], width: int) -> list[list[Span]]:
 
 
 def _fitting(word: str, width: int) -> str:
-    """Return the beginning of a word that fits in ``width`` cells; one character at least."""
-    used = 0
-    for index, character in enumerate(word):
-        used += cells(character)
-        if used > width:
-            return word[: max(index, 1)]
-    return word
+    """Return the beginning of a word wider than ``width`` that fits in it; one character at least."""
+    count = used = 0
+    while used + (size := cells(word[count])) <= width:
+        count, used = count + 1, used + size
+    return word[: max(count, 1)]
 
 
 def _styled(span: Span) -> str:
