@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .events import Usage, in_notebook
 from .reply import Reply
@@ -272,6 +272,24 @@ class MaxRoundsExceeded(GLMError):
         self.usage = usage
 
 
+FailureKind = Literal[
+    "broken",
+    "cancelled",
+    "connect",
+    "connect_timeout",
+    "ended",
+    "garbage",
+    "headers",
+    "limit",
+    "proxy",
+    "proxy_refused",
+    "stale",
+    "timeout",
+    "tls",
+]
+"""What broke; `TransportFailure` describes each kind."""
+
+
 class TransportFailure(Exception):
     """A step that the network did not let happen, in plain words; the ``__cause__`` of what users see.
 
@@ -284,9 +302,9 @@ class TransportFailure(Exception):
         detail: what the library said.
     """
 
-    def __init__(self, kind: str, detail: str = "") -> None:
+    def __init__(self, kind: FailureKind, detail: str = "") -> None:
         super().__init__(kind, detail)
-        self.kind = kind
+        self.kind: FailureKind = kind
         self.detail = detail
 
     def __str__(self) -> str:

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from ..core.http import Head, dump_json, load_object
-from ..errors import CassetteError
+from ..errors import CassetteError, FailureKind
 
 __all__ = ["Cassette", "Happening", "Question", "RecordedExchange", "lines_of", "parsed"]
 
@@ -43,7 +43,7 @@ class Happening:
     kind: str
     head: Head | None = None
     chunk: bytes = b""
-    failure: str = ""
+    failure: FailureKind = "broken"
     detail: str = ""
     deadline: bool = False
 
@@ -252,6 +252,8 @@ def _happening(told: Mapping[str, Any]) -> Happening:
         return Happening(at, "chunk", chunk=base64.b64decode(told["base64"], validate=True))
     if "failure" in told:
         failure = told["failure"]
+        if failure["kind"] not in get_args(FailureKind):
+            raise ValueError(f"no failure has the kind {failure['kind']!r}")
         deadline = failure.get("deadline", False) is True
         return Happening(
             at, "failure", failure=failure["kind"], detail=failure["detail"], deadline=deadline

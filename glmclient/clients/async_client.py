@@ -15,7 +15,7 @@ from ..providers.base import Model
 from ..reply import Reply
 from ..streams.async_stream import AsyncStream, repaired
 from ..transports.base import AsyncTransport
-from .base import UNSET, BaseClient
+from .base import UNSET, BaseClient, checked_transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -43,19 +43,24 @@ class AsyncClient(BaseClient):
 
             self._transport = AsyncReplayTransport(self._replay, self.provider.url)
             return
-        route = self._configuration.route()
-        if self._configuration.http_backend == "aiohttp":
-            from ..transports.aiohttp import aiohttp_transport
-
-            self._transport = aiohttp_transport(route)
-        else:
-            from ..transports.httpx.transport import HttpxTransport
-
-            self._transport = HttpxTransport(route)
+        self._transport = self._performing()
         if self._recorder is not None:
             from ..cassette.recording import AsyncRecordingTransport
 
             self._transport = AsyncRecordingTransport(self._transport, self._recorder)
+
+    def _performing(self) -> AsyncTransport:
+        if self._own_transport is not None:
+            checked: AsyncTransport = checked_transport(self._own_transport, "open", "aclose")
+            return checked
+        route = self._configuration.route()
+        if self._configuration.http_backend == "aiohttp":
+            from ..transports.aiohttp import aiohttp_transport
+
+            return aiohttp_transport(route)
+        from ..transports.httpx.transport import HttpxTransport
+
+        return HttpxTransport(route)
 
     def stream(
         self,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..cassette.recorder import Recorder
     from ..schemas.answer import TypedAnswer
     from ..schemas.rounds import Repairs
+    from ..transports.base import AsyncTransport, SyncTransport
 
 __all__ = ["UNSET", "BaseClient"]
 
@@ -64,6 +65,8 @@ class BaseClient:
         http_backend: what carries the asynchronous client's requests; ``aiohttp`` needs the extra of that name.
         record: a file to record every exchange to, without keys and ids.
         replay: a recorded file, or a `Replay`, that answers in place of the service; no key is needed.
+        transport: performs the requests in place of an HTTP library: an object with the methods of
+            `glmclient.transports.SyncTransport`, or of `AsyncTransport` for the asynchronous client.
         limiter: bounds everything that the client sends; clients, threads and event loops may share one.
 
     Raises:
@@ -92,8 +95,12 @@ class BaseClient:
         record: str | os.PathLike[str] | None = None,
         replay: str | os.PathLike[str] | Replay | None = None,
         limiter: Limiter | None = None,
+        transport: SyncTransport | AsyncTransport | None = None,
     ) -> None:
         self._limiter = _checked_limiter(limiter)
+        self._own_transport = transport
+        if transport is not None and replay is not None:
+            raise ConfigurationError("transport and replay exclude each other; give one of them.")
         key_is_given = api_key is not None
         self._replay = replay_of(record, replay)
         if self._replay is not None:
@@ -143,6 +150,7 @@ class BaseClient:
         other's file.
         """
         given = {**self._arguments, "replay": self._replay, "key_goes_along": self._key_goes_along}
+        given["transport"] = self._own_transport
         headers, proxy = given["headers"], given["proxy"]
         if headers is not None:
             given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
@@ -233,6 +241,21 @@ class BaseClient:
             patient=limiter is not None,
             tokens=_tokens(messages, options) if limiters else 0,
         )
+
+
+def checked_transport(transport: Any, *methods: str) -> Any:
+    """Return a transport that the caller made.
+
+    Raises:
+        ConfigurationError: it lacks one of the methods.
+    """
+    missing = [name for name in methods if not callable(getattr(transport, name, None))]
+    if missing:
+        raise ConfigurationError(
+            f"transport must have the methods {' and '.join(methods)}; {type(transport).__name__} lacks "
+            f"{' and '.join(missing)}."
+        )
+    return transport
 
 
 def _checked_limiter(limiter: Limiter | None) -> Limiter | None:

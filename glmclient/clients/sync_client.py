@@ -16,7 +16,7 @@ from ..providers.base import Model
 from ..reply import Reply
 from ..streams.sync_stream import Stream, repaired
 from ..transports.base import SyncTransport
-from .base import UNSET, BaseClient
+from .base import UNSET, BaseClient, checked_transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,13 +48,21 @@ class SyncClient(BaseClient):
 
             self._transport = SyncReplayTransport(self._replay, self.provider.url)
             return
-        from ..transports.requests.transport import RequestsTransport
-
-        self._transport = RequestsTransport(self._configuration.route())
+        self._transport = self._performing()
         if self._recorder is not None:
             from ..cassette.recording import SyncRecordingTransport
 
             self._transport = SyncRecordingTransport(self._transport, self._recorder)
+
+    def _performing(self) -> SyncTransport:
+        if self._own_transport is not None:
+            checked: SyncTransport = checked_transport(
+                self._own_transport, "open", "apart", "close"
+            )
+            return checked
+        from ..transports.requests.transport import RequestsTransport
+
+        return RequestsTransport(self._configuration.route())
 
     def stream(
         self,

@@ -1,1 +1,33 @@
-"""How a step is performed, and what its failures are called; one library a file, and no decision in any."""
+"""The public protocol of transports: what a client asks of the object that performs its requests.
+
+`SyncClient(transport=...)` takes a `SyncTransport`, `AsyncClient(transport=...)` an `AsyncTransport`. A transport opens
+a channel for each exchange. The channel is sent steps, and answers them:
+
+- ``send(Send)`` sends ``step.request`` and returns the `Head` of the response.
+- ``read(Read)`` returns the next bytes of the body as they come, ``b""`` at its end.
+- ``release(Release)`` ends the response, and ``sleep`` waits between two attempts.
+
+A step that fails raises `TransportFailure` with one of the `FailureKind`s. A transport decides nothing else: status
+codes, retries and limits are the client's. Each library has a module of its own in this package.
+"""
+
+from __future__ import annotations
+
+from ..core.exchange import Read, Release, Send
+from ..core.http import Head, Request
+from ..errors import FailureKind, TransportFailure
+from .base import AsyncChannel, AsyncTransport, SyncChannel, SyncTransport
+
+__all__ = [
+    "AsyncChannel",
+    "AsyncTransport",
+    "FailureKind",
+    "Head",
+    "Read",
+    "Release",
+    "Request",
+    "Send",
+    "SyncChannel",
+    "SyncTransport",
+    "TransportFailure",
+]

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head
+from ..errors import FailureKind
 
 __all__ = [
     "AsyncChannel",
@@ -105,6 +106,6 @@ def scrubbed(text: str) -> str:
     return _CREDENTIALS.sub("//***@", text)[:300]
 
 
-def proxy_failure(said: str) -> str:
+def proxy_failure(said: str) -> FailureKind:
     """Return the kind of failure that a proxy reports: a refusal, by a status of 4xx, stays one."""
     return "proxy_refused" if re.search(r"\b4\d\d\b", said) else "proxy"

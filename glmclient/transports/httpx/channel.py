@@ -15,7 +15,7 @@ import httpx
 
 from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
-from ...errors import TransportFailure
+from ...errors import FailureKind, TransportFailure
 from ..base import Route, proxy_failure, scrubbed
 from ..endings import Endings
 from ..forks import guard
@@ -261,7 +261,7 @@ class HttpxChannel:
         passed = deadline is not None and self.route.clock() >= deadline - TICK_SECONDS
         raise self._late("connect_timeout" if self._connecting and not passed else "timeout")
 
-    def _late(self, kind: str = "timeout") -> TransportFailure:
+    def _late(self, kind: FailureKind = "timeout") -> TransportFailure:
         return TransportFailure(kind, f"the deadline passed ({origin(self._url())})")
 
     def _at(self, deadline: float | None) -> float:
@@ -273,7 +273,8 @@ class HttpxChannel:
     def _failure(self, error: BaseException) -> TransportFailure:
         if self._cancelled:
             return TransportFailure("cancelled")
-        kind = next((kind for kind, types in _KINDS if isinstance(error, types)), "broken")
+        kinds = (kind for kind, types in _KINDS if isinstance(error, types))
+        kind: FailureKind = next(kinds, "broken")
         said = str(error)
         if kind == "connect" and any(isinstance(e, ssl.SSLError) for e in _causes(error)):
             kind = "tls"
@@ -302,7 +303,7 @@ class HttpxChannel:
         self._line = self._response = self._chunks = self._sock = self._dialled = None
 
 
-_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+_KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
     ("connect_timeout", (httpx.ConnectTimeout,)),
     ("timeout", (httpx.TimeoutException,)),
     ("proxy", (httpx.ProxyError,)),

@@ -26,6 +26,7 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
+from ...errors import FailureKind
 from ..base import Route
 from ..forks import guard
 from ..socks import SocksProxy, negotiate
@@ -296,7 +297,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
             ]
 
 
-def kind_of(chain: list[BaseException]) -> str:
+def kind_of(chain: list[BaseException]) -> FailureKind:
     """Return the kind of `TransportFailure` that an error and what it wraps are."""
     for kind, types in _KINDS:
         if any(isinstance(error, types) for error in chain):
@@ -305,7 +306,7 @@ def kind_of(chain: list[BaseException]) -> str:
     return next((kind for kind, said in _WORDS if re.search(said, words)), "broken")
 
 
-_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+_KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
     ("limit", (TooMuch, LineTooLong)),
     ("proxy", (urllib3.exceptions.ProxyError,)),
     ("tls", (urllib3.exceptions.SSLError,)),
@@ -326,7 +327,7 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
 requests' own exceptions are not named: each has one of urllib3's in its chain.
 """
 
-_WORDS = (
+_WORDS: tuple[tuple[FailureKind, str], ...] = (
     ("proxy", "Tunnel connection failed"),
     ("headers", "got more than"),
 )
