@@ -12,6 +12,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .batch.limiter import Limiter as Limiter
     from .batch.rows import Result as Result
+    from .batch.run import BatchReport as BatchReport
     from .cassette import Replay as Replay
     from .clients.async_client import AsyncClient as AsyncClient
     from .clients.sync_client import SyncClient as SyncClient
@@ -84,6 +85,7 @@ _HOMES = {
     "streams.async_stream": "AsyncStream",
     "batch.limiter": "Limiter",
     "batch.rows": "Result",
+    "batch.run": "BatchReport",
     "cassette": "Replay",
     "conversations.conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
@@ -122,6 +124,7 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
+    "BatchReport",
     "BigModel",
     "Capabilities",
     "CassetteError",

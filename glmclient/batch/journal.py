@@ -60,7 +60,9 @@ class Journal:
         self._unsynced = 0
         self._changed = threading.Condition()
         self._closing = False
-        self._syncer = threading.Thread(target=self._sync_often, name="glmclient.fsync", daemon=True)
+        self._syncer = threading.Thread(
+            target=self._sync_often, name="glmclient.fsync", daemon=True
+        )
         self._syncer.start()
 
     def _cut_torn_line(self) -> int:
@@ -86,8 +88,8 @@ class Journal:
                 yield offset, line
                 offset += len(line)
 
-    def append(self, line: bytes) -> None:
-        """Write one line, its line end included.
+    def append(self, line: bytes) -> int:
+        """Write one line, its line end included, and return where it begins.
 
         Raises:
             OSError: the line could not be written, as on a full disk; the file is as it was before.
@@ -101,11 +103,13 @@ class Journal:
         except OSError:
             os.ftruncate(self._fd, self._size)
             raise
+        start = self._size
         self._size += len(line)
         with self._changed:
             self._unsynced += 1
             if self._unsynced == 1 or self._unsynced >= SYNC_LINES:
                 self._changed.notify()
+        return start
 
     def _sync_often(self) -> None:
         while True:

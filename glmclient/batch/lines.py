@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import APIStatusError, ConfigurationError, GLMError
-from ..events import Reply, Usage
-from .rows import Question, Result, key_of, partial_of, question_of
+from ..events import Usage
+from ..reply import Reply, reply_data
+from .rows import Question, Result, key_of, partial_of, question_of, with_system
 
 __all__ = ["EMPTY_ANSWER", "Done", "Format", "Line", "done_of", "input_lines", "output_line"]
 
@@ -19,7 +20,6 @@ Format = Literal["jsonl", "openai"]
 EMPTY_ANSWER = "EmptyAnswer"
 """The class that an error row names when an answer held neither text nor tool calls."""
 
-_OWN_FIELDS = frozenset({"text", "reasoning", "tool_calls", "finish", "parsed"})
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of one line of input; a longer one is an error row."""
 
@@ -60,18 +60,27 @@ class Done:
     retryable: bool
 
 
-def input_lines(rows: Any, provider: str, defaults: Mapping[str, Any]) -> Iterator[Line]:
-    """Yield the rows of a file's lines (bytes) or of a caller's values; blank lines are skipped."""
+def input_lines(
+    rows: Any, provider: str, defaults: Mapping[str, Any], system: str | None = None
+) -> Iterator[Line]:
+    """Yield the rows of a file's lines (bytes) or of a caller's values; blank lines are skipped.
+
+    Args:
+        provider: with ``defaults``, a part of each key.
+        system: the system message of rows without one.
+    """
     for number, row in enumerate(rows, 1):
         if isinstance(row, (bytes, bytearray)):
             if not row.strip():
                 continue
-            yield _from_bytes(number, bytes(row), provider, defaults)
+            yield _from_bytes(number, bytes(row), provider, defaults, system)
         else:
-            yield _line(number, row, provider, defaults)
+            yield _line(number, row, provider, defaults, system)
 
 
-def _from_bytes(number: int, row: bytes, provider: str, defaults: Mapping[str, Any]) -> Line:
+def _from_bytes(
+    number: int, row: bytes, provider: str, defaults: Mapping[str, Any], system: str | None
+) -> Line:
     try:
         if len(row) > LONGEST_LINE:
             raise ConfigurationError(f"line {number} is longer than {LONGEST_LINE} bytes.")
@@ -83,12 +92,14 @@ def _from_bytes(number: int, row: bytes, provider: str, defaults: Mapping[str, A
             else ConfigurationError(f"line {number} is not JSON: {error}.")
         )
         return Line(number, None, wrong, None, hashlib.sha256(row).hexdigest()[:32])
-    return _line(number, value, provider, defaults)
+    return _line(number, value, provider, defaults, system)
 
 
-def _line(number: int, value: Any, provider: str, defaults: Mapping[str, Any]) -> Line:
+def _line(
+    number: int, value: Any, provider: str, defaults: Mapping[str, Any], system: str | None
+) -> Line:
     try:
-        question = question_of(value)
+        question = with_system(question_of(value), system)
     except ConfigurationError as error:
         text = json.dumps(value, sort_keys=True, default=repr)
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -120,7 +131,7 @@ def output_line(result: Result, key: str, format: Format) -> tuple[bytes, Done]:
         return _encoded(_error_row(result, key, values, reply, format)), done
     if reply is not None and error is None:
         return _encoded(_answer_row(result, key, reply, format)), Done(result.id, key, "", False)
-    assert error is not None  # noqa: S101 - a result holds one of the two
+    assert error is not None
     name, retryable = type(error).__name__, isinstance(error, GLMError) and error.retryable
     values = {
         "class": name,
@@ -133,7 +144,7 @@ def output_line(result: Result, key: str, format: Format) -> tuple[bytes, Done]:
 
 
 def _is_empty(reply: Reply) -> bool:
-    return not reply.text and not reply.tool_calls
+    return reply.finish is not None and reply.finish.empty
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
@@ -145,20 +156,17 @@ def _plain(value: Any) -> Any:
     """Turn a value into plain data for JSON; unknown objects become their text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)
     return str(value)
 
 
 def _answer(reply: Reply) -> dict[str, Any]:
     """Return the fields of a reply that are not empty, by their names."""
-    row: dict[str, Any] = {"text": reply.text}
-    for field in dataclasses.fields(reply):
-        value = getattr(reply, field.name)
-        if field.name in ("text", "finish") or value is None or value in ("", ()):
-            continue
-        row[field.name] = value
-    return row
+    data = reply_data(reply)
+    del data["finish"]
+    return {
+        "text": data.pop("text"),
+        **{k: v for k, v in data.items() if v not in (None, "", (), [])},
+    }
 
 
 def _answer_row(result: Result, key: str, reply: Reply, format: Format) -> dict[str, Any]:

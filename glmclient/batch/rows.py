@@ -9,14 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigurationError, GLMError
 from ..messages import Messages
 from ..reply import Reply
 
-__all__ = ["Question", "Result", "estimated_tokens", "key_of", "question_of"]
+__all__ = [
+    "Question",
+    "Result",
+    "estimated_tokens",
+    "key_of",
+    "partial_of",
+    "question_of",
+    "with_system",
+]
 
 _OWN_OF_OPENAI = frozenset({"stream", "stream_options", "n"})
 """Fields of an OpenAI body that say how the answer travels; here the client decides that."""
@@ -66,6 +74,8 @@ def question_of(row: object) -> Question:
     Raises:
         ConfigurationError: the row has no question, or more than one.
     """
+    if isinstance(row, Question):
+        return row
     if isinstance(row, str):
         return Question(row)
     if isinstance(row, Mapping):
@@ -113,6 +123,18 @@ def _id_of(row: dict[str, Any]) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ConfigurationError(f"{name!r} of a row is a text, not {type(value).__name__}.")
     return str(value)
+
+
+def with_system(question: Question, system: str | None) -> Question:
+    """Return the question with a system message in front, if it has none of its own."""
+    if system is None:
+        return question
+    messages: Any = question.messages
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if any(isinstance(each, Mapping) and each.get("role") == "system" for each in messages):
+        return question
+    return replace(question, messages=[{"role": "system", "content": system}, *messages])
 
 
 def _shown(row: Mapping[str, Any]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,19 +113,23 @@ class Map:
     def _results(self) -> Iterator[Result]:
         # A generator of its own: when the loop is left, it is collected at once and cancels what is running.
         try:
-            while (result := self._next()) is not None:
+            while (result := self.next_or_none()) is not None:
                 yield result
         finally:
             self.close()
 
     def __next__(self) -> Result:
-        result = self._next()
+        result = self.next_or_none()
         if result is None:
             self.close()
             raise StopIteration
         return result
 
-    def _next(self) -> Result | None:
+    def next_or_none(self) -> Result | None:
+        """Return the next result, or ``None`` at the end.
+
+        Unlike a loop over the map, an exception in the middle, such as Ctrl-C, leaves the rows under way alone.
+        """
         if self._closed and not self._exhausted:
             raise StreamMisuse("read after close: this map was closed before its end.")
         while True:
@@ -154,6 +160,18 @@ class Map:
     def stop(self) -> None:
         """Pull no further rows; those that run are still handed out."""
         self._exhausted = True
+
+    def drain(self, seconds: float) -> Iterator[Result]:
+        """Yield what still comes within ``seconds``, after `stop`."""
+        until = time.monotonic() + seconds
+        while True:
+            while (result := self._order.ready()) is not None:
+                yield result
+            left = until - time.monotonic()
+            if not self._order.outstanding or left <= 0:
+                return
+            with suppress(Empty):
+                self._order.take(self._pool.results.get(timeout=left))
 
     def close(self) -> None:
         """Cancel what is running; a second call does nothing."""

@@ -25,6 +25,7 @@ COMMANDS = {
     # name: module, which holds a command of that name
     "ask": "ask",
     "chat": "chat",
+    "batch": "batch",
     "models": "models",
     "doctor": "doctor",
     "record": "recording",

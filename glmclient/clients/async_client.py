@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+import os
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..batch.async_map import AsyncMap
     from ..batch.limiter import Limiter
     from ..batch.rows import Question
+    from ..batch.run import BatchReport
     from ..conversations.conversation import AsyncConversation
     from ..options import ChatOptions
 
@@ -209,6 +211,52 @@ class AsyncClient(BaseClient):
         from ..batch.async_map import AsyncMap
 
         return AsyncMap(self, rows, concurrency, ordered, options)
+
+    async def batch(
+        self,
+        rows: Any,
+        output: str | os.PathLike[str],
+        *,
+        concurrency: int | Literal["auto"] = "auto",
+        retry_errors: bool = False,
+        max_errors: int | None = None,
+        ordered: bool = False,
+        format: Literal["jsonl", "openai"] = "jsonl",
+        progress: Callable[[BatchReport], object] | None = None,
+        system: str | None = None,
+        **options: Any,
+    ) -> BatchReport:
+        """Ask the questions of a file, and append each answer to another file as a line of JSON.
+
+        A run that was killed, interrupted or stopped goes on where it was: call it again. Rows that are done are
+        skipped, and a row whose question, model or options changed is asked again.
+
+        Args:
+            rows: a path of JSON lines, ``"-"`` for standard input, or any iterable of rows as for `map`. A string is
+                a path.
+            output: the file to append to. It is locked while it is written.
+            concurrency: questions under way at once, or ``"auto"``.
+            retry_errors: ask rows again that failed with an error that is retryable.
+            max_errors: error rows after which the run stops.
+            ordered: sort the output by the order of the rows at the end.
+            format: ``"openai"`` writes the lines of OpenAI's batch output.
+            progress: called after each row with the report so far.
+            system: the system message of rows without one.
+            options: ``model``, ``timeout``, ``retry`` and the options of `stream`, for every row.
+
+        Returns:
+            The counts. ``report.stopped`` is the error that ended the run early: a full disk, ``max_errors``, or an
+            error that every further row would meet, such as a used-up balance.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the input cannot be read, or another process writes the output.
+            OSError: the output cannot be opened.
+        """
+        from ..batch.async_batch import run_batch
+        from ..batch.run import Settings
+
+        settings = Settings(retry_errors, max_errors, ordered, format, progress, system)
+        return await run_batch(self, rows, output, concurrency, settings, options)
 
     def _mapped(
         self, question: Question, defaults: Mapping[str, Any], limiter: Limiter

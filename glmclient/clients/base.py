@@ -140,6 +140,12 @@ class BaseClient:
         """The provider: its name, address, models, and what it supports."""
         return self._configuration.provider
 
+    @property
+    def default_model(self) -> str | None:
+        """The model for every question that does not name one; ``None`` leaves it to the service."""
+        own = self._configuration.model
+        return own if own is not None else self.provider.default_model
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
 

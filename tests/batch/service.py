@@ -38,6 +38,7 @@ class Service:
         self.retry_after = retry_after
         self.refuse = refuse
         self.text = text
+        self.spy: Callable[[dict[str, Any]], object] = lambda body: None
         self.prompts: list[str] = []
         self.refused = 0
         self.at_once = 0
@@ -71,6 +72,7 @@ class Service:
 
     def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         prompt = str(body["messages"][-1]["content"])
+        self.spy(body)
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
@@ -79,17 +81,18 @@ class Service:
                 self.prompts.append(prompt)
             else:
                 self.refused += 1
-        try:
-            if not room:
-                self._send(handler, 429, {"error": {"code": "1302", "message": "too many at once"}})
-            elif (refusal := self.refuse(prompt)) is not None:
-                self._send(handler, *refusal)
-            else:
-                time.sleep(self.seconds)
-                self._stream(handler, self.text(prompt))
-        finally:
-            with self._lock:
-                self.at_once -= 1
+        refusal = self.refuse(prompt) if room else None
+        if room and refusal is None:
+            time.sleep(self.seconds)
+        # Before the answer is sent: a client that has it may send its next question at once.
+        with self._lock:
+            self.at_once -= 1
+        if not room:
+            self._send(handler, 429, {"error": {"code": "1302", "message": "too many at once"}})
+        elif refusal is not None:
+            self._send(handler, *refusal)
+        else:
+            self._stream(handler, self.text(prompt))
 
     def _send(self, handler: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
