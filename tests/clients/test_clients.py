@@ -33,7 +33,17 @@ from .driver import Driver
 
 ALONE = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anext__",
          "__iter__": "__aiter__"}  # fmt: skip
-AWAITED = {"chat", "models", "close", "until_done", "reply", "__enter__", "__exit__", "__next__"}
+AWAITED = {
+    "batch",
+    "chat",
+    "models",
+    "close",
+    "until_done",
+    "reply",
+    "__enter__",
+    "__exit__",
+    "__next__",
+}
 
 
 def public(kind: type) -> dict[str, Any]:
