@@ -81,13 +81,13 @@ class Turn:
         self._wake: Callable[[], object] | None = None
         self._ended = False
         self._interrupted = False
-        self.tokens = tokens
+        self.tokens: int = tokens
         self.admitted: bool = False
         self.left: bool = False
         """The request gave up waiting."""
         self.due: float | None = None
         """When the limiter must be asked again, on its clock; ``None`` if another turn's end decides."""
-        self.epoch = 0
+        self.epoch: int = 0
 
     def poll(self, wake: Callable[[], object]) -> float | None:
         """Return ``0.0`` once the turn is admitted, else the seconds after which to poll again.

@@ -29,10 +29,10 @@ class Pending:
     __slots__ = ("began", "index", "question", "row")
 
     def __init__(self, index: int, row: Any) -> None:
-        self.index = index
-        self.row = row
+        self.index: int = index
+        self.row: Any = row
         self.question: Question | None = None
-        self.began = 0.0
+        self.began: float = 0.0
 
     @property
     def id(self) -> str:

@@ -220,7 +220,9 @@ class Exchange:
         An end without the mark is never a success: ``decoder.end`` says what it means.
         """
         content = self._content_decoder(head)
-        yield []
+        if head.content_type != "application/json":
+            # The stream is open. A JSON body is mostly a refusal, which whoever opens the stream should get at once.
+            yield []
         read: Read = self._read()
         while True:
             try:

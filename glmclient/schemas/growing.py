@@ -47,8 +47,8 @@ class GrowingValue:
 
     def __init__(self) -> None:
         self.root: Any = NOTHING
-        self.complete = False
-        self.changes = 0
+        self.complete: bool = False
+        self.changes: int = 0
         """Grows with each change of the value."""
         self._stack: list[dict[str, Any] | list[Any]] = []
         self._key: str | None = None

@@ -41,7 +41,7 @@ class SchemaQuestion:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.wrapper = not has_object_root(shape.schema)
+        self.wrapper: bool = not has_object_root(shape.schema)
         plain = wrapped(shape.schema) if self.wrapper else shape.schema
         self._prompt_schema = closed(plain, require_all=False) if not shape.exact else plain
         self._strict_schema = closed(plain, require_all=not shape.exact)

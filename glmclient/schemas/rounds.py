@@ -53,7 +53,7 @@ class Asking:
         self._messages, self._model, self._options = messages, model, options
         self._forms = forms
         self._form: str = forms.get(model, provider.supports.schemas)
-        self.asked = question.asked(self._form, messages, options)
+        self.asked: tuple[Messages, dict[str, Any]] = question.asked(self._form, messages, options)
         """The messages and options of the first request."""
         self._chat = provider.prepare(self.asked[0], model, self.asked[1])
 

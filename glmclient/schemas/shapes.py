@@ -40,7 +40,7 @@ class Shape:
     """The caller wrote the schema; it is sent as it is."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.schema = inlined(schema)
+        self.schema: dict[str, Any] = inlined(schema)
 
     def convert(self, data: Any) -> Any:
         """Return the value of the type for plain data.

@@ -139,7 +139,8 @@ class Chat(Session):
                 said = again
             if isinstance(said, str):
                 said = said.removeprefix("/") if said.startswith("//") else said
-                said, self.attached = question_with(said, self.attached), []
+                said = question_with(said, self.attached)
+                self.attached.clear()
             return self.ask(said)
         except GLMError as error:
             report(error)

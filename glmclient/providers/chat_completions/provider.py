@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, get_args
 from ...core.exchange import Exchange, Flow
 from ...core.identity import Identity
 from ...errors import ConfigurationError, NotFoundError
-from ..base import Chat
+from ..base import Capabilities, Chat
 from .base import Platform
 from .request import DASHSCOPE_PARAMETERS, OPENAI_PARAMETERS, PLATFORM_PARAMETERS
 from .wire import MAINLAND_MODELS, MODELS, QWEN_MODELS
@@ -182,7 +182,7 @@ class OpenAICompatible(Platform):
     default_model: str | None = None
     parameters = OPENAI_PARAMETERS
     # vLLM, SGLang, Ollama and llama.cpp compile the schema to a grammar. One that refuses it is asked in a weaker form.
-    supports = dataclasses.replace(Platform.supports, schemas="json_schema")
+    supports: Capabilities = dataclasses.replace(Platform.supports, schemas="json_schema")
 
     def __init__(
         self,
