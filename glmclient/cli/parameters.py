@@ -43,7 +43,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 CONNECT_SECONDS = 10.0
 
 
-class ServiceName(click.ParamType):  # type: ignore[type-arg]
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:
+    _TextType = click.ParamType  # generic for checkers alone
+
+
+class ServiceName(_TextType):
     """The name of a service; those of other distributions are looked up only when they are needed.
 
     `click.Choice` wants all names when the commands are defined, and the lookup takes longer than the other imports.

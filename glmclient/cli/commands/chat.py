@@ -153,7 +153,7 @@ class Chat(Session):
 
     def ask(self, said: Asked) -> int:
         """Ask a question and show its answer; what came of one that was interrupted is kept."""
-        self.asked = said
+        self.asked: Asked | None = said
         before = len(self.conversation.messages)
         display = LiveDisplay(self.look, self.conversation.client.provider.name)
         try:
