@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from glmclient.cassette.scrubbing import Scrubber
 from glmclient.core.http import Head
 from glmclient.core.refusals import is_document, is_html, refusal, shown_html
 from glmclient.core.retry import parse_retry_after
@@ -112,6 +113,7 @@ SEARCHES: list[Callable[[str], Any]] = [
     lambda text: cookies_after(Head.of(200, [("set-cookie", text)]), {}),
     masked,
     framed,
+    lambda text: Scrubber()._learn(text.encode()),
 ]
 
 
