@@ -25,7 +25,7 @@ from glmclient.providers.gradio import refusals as gradio
 from glmclient.providers.gradio.call import cookies_after
 
 SIZE = 1_000_000
-SECONDS = 2.0
+SECONDS = 10.0
 
 WORST = [
     *(
