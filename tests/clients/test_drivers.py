@@ -253,28 +253,6 @@ def test_a_bell_rings_once() -> None:
         channel.sleep(20)
 
 
-def test_a_copy_in_a_forked_child_does_not_shut_the_parent_s_socket_down() -> None:
-    def play(peer: Peer) -> None:
-        peer.send(head(), chunk(b"abc"))
-        peer.until_gone()
-
-    with FaultServer(play, play) as server:
-        for leave in (RequestsChannel.close, RequestsChannel.abandon):
-            channel = RequestsChannel(RequestsTransport(route()))
-            channel.send(sending(server.url))
-            assert channel.read(Read()) == b"abc"
-            sock = channel._sock
-            assert sock is not None
-            parents = sock.plain.dup()  # as the parent has it
-            channel._owner = -1
-            leave(channel)
-            parents.settimeout(0.05)
-            with pytest.raises(TimeoutError):
-                parents.recv(1)  # it is open still
-            parents.close()
-        RequestsChannel(RequestsTransport(route())).abandon()  # nothing was opened
-
-
 def test_pools_of_another_process_are_let_go() -> None:
     transport = RequestsTransport(route())
     own = transport.adapter(None)

@@ -234,7 +234,7 @@ async def test_nothing_goes_where_a_redirect_leads(driver: Driver) -> None:
                         except Exception as error:  # noqa: BLE001 - looked at below
                             caught = error
                     assert caught.status_code == status
-                    assert f"It points to {elsewhere.url}." in str(caught)
+                    assert f"It points to {elsewhere.url}/next." in str(caught)
                     assert KEY not in channels(caught)
         assert elsewhere.connections == 0
 
