@@ -87,6 +87,7 @@ class AnswerReader:
         self._refusal: list[str] = []
         self._shown = False
         self._chosen = False
+        self._complete = False
         self._expected: dict[str, Any] = {}
         self._expected_text = True
 
@@ -103,6 +104,14 @@ class AnswerReader:
     def finish_seen(self) -> bool:
         """A finish reason came: an end of the body is the end of the answer (§2.8)."""
         return bool(self._reason)
+
+    @property
+    def complete(self) -> bool:
+        """A finish reason came in a chunk without tool calls, so that nothing of the answer can follow.
+
+        One beside a tool call may come before further calls (§2.2): taking it for the end would lose them silently.
+        """
+        return self._complete
 
     def read(self, chunk: dict[str, Any], out: list[Event]) -> None:
         """Append the events of one chunk to ``out``.
@@ -150,6 +159,7 @@ class AnswerReader:
             if reason:
                 # Early on every tool call, and again at the end: only [DONE] or the end of the body ends it (§2.2).
                 self._reason = str(reason)
+                self._complete = not (isinstance(delta, dict) and delta.get("tool_calls"))
             if self._include_unknown:
                 self._unknown(choice, _READ_CHOICE, out)
 

@@ -113,7 +113,7 @@ class PlatformDecoder:
         words = _words_of_error(frame)
         if words:
             raise self._refusals.of_words(words, frame.data, status=self._frames.status)
-        if self._answer.finish_seen:
+        if self.complete:
             self._finish(out)  # the answer is whole; only its usage may be missing
             return
         raise _not_promised(frame.data)
@@ -157,8 +157,8 @@ class PlatformDecoder:
 
     @property
     def complete(self) -> bool:
-        """Whether the finish reason came: a connection that breaks now takes nothing of the answer away."""
-        return self._answer.finish_seen
+        """Whether the answer is whole: a connection that breaks now takes nothing of it away."""
+        return self._answer.complete
 
     def _tail(self, out: list[Event]) -> None:
         """Complete a last frame whose blank line is missing; one that was cut in the middle is no frame.
