@@ -54,6 +54,11 @@ class Capabilities:
     schemas: Literal["json_schema", "json_object", "prompt"] = "prompt"
     """The strictest form of asking for a JSON schema that the service enforces: ``response_format`` with the schema,
     JSON mode with the schema in the prompt, or the prompt alone."""
+    images: bool = False
+    """Messages may have content parts of type ``image_url``; whether a model reads them is the service's affair."""
+    options: frozenset[str] | None = None
+    """The names of the options that ``stream`` and ``chat`` take for this service; ``None`` if the provider does not
+    declare them, so that only asking tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Source: ``docs/wire/open-platform.md`` §1 (requests) and §4 (the list of model
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -43,6 +44,7 @@ class Platform(Provider):
         reasoning=True,
         usage=True,
         schemas="json_object",
+        images=True,
     )
     parameters: ClassVar[Parameters]
     own_headers: ClassVar[Mapping[str, str]] = {}
@@ -56,6 +58,8 @@ class Platform(Provider):
         identity: Identity | None = None,
     ) -> None:
         super().__init__(base_url=_without_endpoint(base_url), headers=headers, identity=identity)
+        # Each site has parameters of its own, so the names cannot be part of the class attribute.
+        self.supports = dataclasses.replace(self.supports, options=self.parameters.names)
         self._key = None if api_key is None else Secret(checked_key(api_key))
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:

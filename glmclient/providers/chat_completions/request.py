@@ -74,6 +74,11 @@ class Parameters:
     by_default: Mapping[str, Any]
     official: bool
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all options that the service takes."""
+        return frozenset((*self.checks, *_OWN))
+
     def body(
         self, messages: Messages, model: str | None, options: Mapping[str, Any]
     ) -> tuple[list[Any], Body]:

@@ -43,7 +43,7 @@ class ChatGLM(Provider):
 
     name = "chatglm"
     default_url = "https://chatglm.cn"
-    supports: Capabilities = Capabilities(reasoning=True)
+    supports: Capabilities = Capabilities(reasoning=True, options=frozenset(_OPTIONS))
     models: tuple[str, ...] = ("glm-4",)
     default_model: str | None = "glm-4"
 

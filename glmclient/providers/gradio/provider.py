@@ -78,7 +78,9 @@ class Gradio(Provider):
             raise ConfigurationError(
                 f"function must be the api_name of a function, such as 'model_chat', not {function!r}."
             )
-        self.supports: Capabilities = Capabilities(system_messages=True, message_history=True)
+        self.supports: Capabilities = Capabilities(
+            system_messages=True, message_history=True, options=frozenset(_OPTIONS)
+        )
         self.models: tuple[str, ...] = ("qwen-2.5",)
         self.default_model: str | None = "qwen-2.5"
         self.function: str = function.strip("/")

@@ -25,8 +25,15 @@ from glmclient.errors import (
     TransportFailure,
 )
 from glmclient.events import Finish, TextDelta, Unknown
+from glmclient.options import ChatOptions
 from glmclient.providers.base import Model
-from glmclient.providers.chat_completions.provider import BigModel, OpenAICompatible, Platform, Zai
+from glmclient.providers.chat_completions.provider import (
+    BigModel,
+    DashScope,
+    OpenAICompatible,
+    Platform,
+    Zai,
+)
 
 from .driving import Answered, ask, ask_for_models, frames, of_json
 from .wire import chunk, end
@@ -72,6 +79,20 @@ def test_addresses(provider: Platform, url: str) -> None:
     model = "m" if isinstance(provider, OpenAICompatible) else None
     turn = ask(provider, [HI], model=model)
     assert [(r.method, r.url) for r in turn.requests] == [("POST", f"{url}/chat/completions")]
+
+
+@pytest.mark.parametrize(
+    "provider", [zai(), BigModel(api_key="k"), local(), DashScope(api_key="k")]
+)
+def test_the_options_that_are_declared_are_those_that_are_taken(provider: Platform) -> None:
+    declared = provider.supports.options
+    assert declared is not None and provider.supports.images
+    assert {"temperature", "tools", "extra_body", "include_unknown"} <= declared
+    for name in declared | set(ChatOptions.__annotations__):
+        # No option takes this value: one that is taken is refused for its value, any other for its name.
+        with pytest.raises(ConfigurationError) as caught:
+            provider.prepare("Hi", "m", {name: object()})
+        assert ("cannot honour the option" in str(caught.value)) == (name not in declared), name
 
 
 def test_names_and_what_they_support() -> None:

@@ -181,6 +181,7 @@ def test_what_it_says_of_itself() -> None:
     assert own.supports.streaming
     assert own.supports.reasoning
     assert not (own.supports.system_messages or own.supports.message_history or own.supports.usage)
+    assert "mode" in (own.supports.options or ()) and not own.supports.images
     assert repr(own) == "ChatGLM(url='https://chatglm.cn')"
 
 

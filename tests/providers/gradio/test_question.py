@@ -152,6 +152,7 @@ def test_the_model_is_the_spaces_own_choice() -> None:
         provider.prepare("Hi", "glm-4", {})
     assert (provider.name, provider.supports.system_messages) == ("qwen", True)
     assert provider.supports.message_history and not provider.supports.tools
+    assert "continuation" in (provider.supports.options or ())
 
 
 def test_the_default_address_is_the_spaces() -> None:
