@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types docs package bench bench-quick soak fuzz clean
+.PHONY: help demo test test-real check lint types docs package bench bench-quick soak fuzz clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,9 @@ test: $(VENV)/.test ## run every test, in parallel, with coverage; WORKERS=n
 		--cov=glmclient --cov-branch --cov-report=term --cov-fail-under=98 $(ARGS) \
 	|| { echo "once more, one at a time: time limits and real servers can suffer from a busy machine"; \
 		$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none; }
+
+test-real: $(VENV)/.test ## test beside real libraries, each in an environment of its own; ARGS="langchain"
+	@$(BIN)/python scripts/test_real.py $(ARGS)
 
 check: lint types docs package ## everything but the tests: lint, format, types, documents, packages
 

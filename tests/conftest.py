@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -23,11 +24,28 @@ pytest_plugins = ["glmclient.testing.plugin"]
 hypothesis.settings.register_profile("glmclient", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("glmclient")
 
+_INTEGRATIONS = Path(__file__).parent / "integrations"
+
 _STRAY = re.compile(
     r"(https?|all|no)_proxy|virtual_env|glmclient_.*|zai_.*|zhipuai_.*|hf_token"
     r"|ssl_cert_(file|dir)|(requests|curl)_ca_bundle|no_color|force_color",
     re.IGNORECASE,
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--integration",
+        metavar="NAME",
+        help="collect tests/integrations/NAME too; `make test-real` makes the environment that it needs",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the integrations whose libraries this environment does not have."""
+    if collection_path.parent == _INTEGRATIONS and collection_path.is_dir():
+        return True if collection_path.name != config.getoption("--integration") else None
+    return None
 
 
 class OutsideConnection(AssertionError):
