@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .errors import ProtocolError as ProtocolError
     from .errors import QuotaExceededError as QuotaExceededError
     from .errors import RateLimitError as RateLimitError
+    from .errors import RewriteError as RewriteError
     from .errors import SchemaError as SchemaError
     from .errors import SchemaProblem as SchemaProblem
     from .errors import ServerError as ServerError
@@ -94,8 +95,8 @@ _HOMES = {
         "APIConnectionError APIStatusError APITimeoutError AuthenticationError "
         "BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError "
         "LimitExceeded MaxRoundsExceeded NotFoundError PermissionDeniedError ProtocolError "
-        "QuotaExceededError RateLimitError SchemaError SchemaProblem ServerError ServiceBlockedError "
-        "StreamCancelled StreamInterrupted StreamMisuse TransportFailure"
+        "QuotaExceededError RateLimitError RewriteError SchemaError SchemaProblem ServerError "
+        "ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure"
     ),
     "events": (
         "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice "
@@ -164,6 +165,7 @@ __all__ = [
     "Reply",
     "Result",
     "RetryPolicy",
+    "RewriteError",
     "SchemaError",
     "SchemaProblem",
     "SearchResult",

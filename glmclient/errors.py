@@ -26,6 +26,7 @@ __all__ = [
     "ProtocolError",
     "QuotaExceededError",
     "RateLimitError",
+    "RewriteError",
     "SchemaError",
     "SchemaProblem",
     "ServerError",
@@ -222,6 +223,18 @@ class StreamCancelled(StreamInterrupted):
 
 class StreamMisuse(GLMError, RuntimeError):
     """Read after close, or two readers at once."""
+
+
+class RewriteError(GLMError):
+    """The service rewrote what a reader of `Stream.appending` had already; ``partial`` is the final answer.
+
+    Args:
+        handed_out: the text that the reader had before the rewrite. The final answer does not begin with it.
+    """
+
+    def __init__(self, message: str = "", *, handed_out: str = "", **known: Any) -> None:
+        super().__init__(message, **known)
+        self.handed_out = handed_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,12 @@ from ..events import (
 )
 from ..reply import Reply
 
-__all__ = ["Transcript", "events_of"]
+__all__ = ["GrowingText", "Transcript", "events_of"]
 
 _MANY = 4096
 
 
-class _Text:
+class GrowingText:
     """Text that grows at its end in linear time, and is now and then rewritten.
 
     What it is made of is swapped as a whole, so that a thread that reads it meanwhile gets a whole text.
@@ -95,10 +95,10 @@ class Transcript:
     )
 
     def __init__(self) -> None:
-        self._text = _Text()
-        self._reasoning = _Text()
+        self._text = GrowingText()
+        self._reasoning = GrowingText()
         self._calls: dict[int, _Call] = {}
-        self._blocks: dict[int, _Text] = {}
+        self._blocks: dict[int, GrowingText] = {}
         self._output: list[str] = []
         self._images: list[Image] = []
         self._sources: list[SearchResult] = []
@@ -139,9 +139,9 @@ class Transcript:
             case ToolCallDelta(index):
                 self._calls.setdefault(index, _Call()).add(event)
             case CodeDelta(text, block):
-                self._blocks.setdefault(block, _Text()).pieces.append(text)
+                self._blocks.setdefault(block, GrowingText()).pieces.append(text)
             case CodeReplace(start, text, block):
-                self._blocks.setdefault(block, _Text()).replace(start, text)
+                self._blocks.setdefault(block, GrowingText()).replace(start, text)
             case ExecutionOutput(text):
                 self._output.append(text)
             case Image():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..core.appending import AppendOnly
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
-from ..errors import SchemaError, TransportFailure
+from ..errors import RewriteError, SchemaError, TransportFailure
 from ..events import Event
 from ..reply import Reply
 from ..transports.base import AsyncChannel, AsyncTransport
@@ -135,6 +136,25 @@ class AsyncStream(BaseStream):
         """
         source = self._value_source()
         return _Values(self, aiter(self), source)
+
+    def appending(self, *, hold: bool = False) -> AsyncIterator[Event]:
+        """The same events without replacements, for consumers that can only append.
+
+        From the first replacement on, what it rewrote (text, reasoning or a block of code) is held until `Finish`. The
+        rest then follows if what was handed out is the beginning of the final answer. ``.text`` and the other members
+        of the stream stay exact.
+
+        Args:
+            hold: hand out text, reasoning and code at `Finish` only, so that no rewrite can contradict them.
+
+        Yields:
+            Deltas, other events, and `Finish` as the last.
+
+        Raises:
+            RewriteError: what was handed out is not the beginning of the final answer, which is ``error.partial``.
+            GLMError: what iteration of the stream raises.
+        """
+        return _Appending(self, aiter(self), self._append_only(hold))
 
     async def until_done(self) -> Self:
         """Read to the end and return the stream itself."""
@@ -304,6 +324,36 @@ class _Values:
         async for event in self._events:
             if self._stream._changed(event):
                 return self._source.value
+        raise StopAsyncIteration
+
+
+class _Appending:
+    """The events of an iterator without replacements."""
+
+    __slots__ = ("_events", "_ready", "_source", "_stream")
+
+    def __init__(
+        self, stream: AsyncStream, events: AsyncIterator[Event], source: AppendOnly
+    ) -> None:
+        self._stream = stream
+        self._events = events
+        self._source = source
+        self._ready: Iterator[Event] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        for ready in self._ready:
+            return ready
+        async for event in self._events:
+            try:
+                self._ready = iter(self._stream._appended(self._source, event))
+            except RewriteError:
+                await self._stream.aclose()
+                raise
+            for ready in self._ready:
+                return ready
         raise StopAsyncIteration
 
 

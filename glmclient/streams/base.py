@@ -9,10 +9,18 @@ from collections.abc import Iterator, Sequence
 from operator import length_hint
 from typing import Any, Protocol
 
+from ..core.appending import AppendOnly
 from ..core.exchange import Exchange, Flow
 from ..core.failures import ended_early
 from ..core.limits import Timeout
-from ..errors import ConfigurationError, GLMError, SchemaError, StreamMisuse, TransportFailure
+from ..errors import (
+    ConfigurationError,
+    GLMError,
+    RewriteError,
+    SchemaError,
+    StreamMisuse,
+    TransportFailure,
+)
 from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
 from ..messages import Message
 from ..reply import Reply
@@ -159,6 +167,17 @@ class BaseStream:
         """Return whether an event changed the value of the answer."""
         text = self.text if isinstance(event, Finish) else ""
         return self._value_source().changed_by(event, text)
+
+    def _append_only(self, hold: bool) -> AppendOnly:
+        """Return what takes the replacements out of the events that are still to come."""
+        return AppendOnly(self.partial, hold=hold)
+
+    def _appended(self, source: AppendOnly, event: Event) -> list[Event]:
+        try:
+            return source.events(event)
+        except RewriteError as error:
+            self._fold()
+            raise self._exchange.completed(error) from None
 
     @property
     def attempts(self) -> int:

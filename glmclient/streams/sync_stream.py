@@ -142,6 +142,31 @@ class Stream(BaseStream):
         source = self._value_source()
         return (source.value for event in self if self._changed(event))
 
+    def appending(self, *, hold: bool = False) -> Iterator[Event]:
+        """The same events without replacements, for consumers that can only append.
+
+        From the first replacement on, what it rewrote (text, reasoning or a block of code) is held until `Finish`. The
+        rest then follows if what was handed out is the beginning of the final answer. ``.text`` and the other members
+        of the stream stay exact.
+
+        Args:
+            hold: hand out text, reasoning and code at `Finish` only, so that no rewrite can contradict them.
+
+        Yields:
+            Deltas, other events, and `Finish` as the last.
+
+        Raises:
+            RewriteError: what was handed out is not the beginning of the final answer, which is ``error.partial``.
+            GLMError: what iteration of the stream raises.
+        """
+        source = self._append_only(hold)
+        try:
+            for event in self:
+                yield from self._appended(source, event)
+        finally:
+            # The traceback of a `RewriteError` keeps the iterator of this loop alive, and with it the connection.
+            self.close()
+
     def until_done(self) -> Self:
         """Read to the end and return the stream itself."""
         for _ in self:
