@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .errors import StreamCancelled as StreamCancelled
     from .errors import StreamInterrupted as StreamInterrupted
     from .errors import StreamMisuse as StreamMisuse
+    from .errors import ToolCallError as ToolCallError
     from .errors import TransportFailure as TransportFailure
     from .events import CodeDelta as CodeDelta
     from .events import CodeReplace as CodeReplace
@@ -57,12 +58,14 @@ if TYPE_CHECKING:
     from .events import QueueStatus as QueueStatus
     from .events import ReasoningDelta as ReasoningDelta
     from .events import ReasoningReplace as ReasoningReplace
+    from .events import RunEvent as RunEvent
     from .events import SearchResult as SearchResult
     from .events import SearchResults as SearchResults
     from .events import TextDelta as TextDelta
     from .events import TextReplace as TextReplace
     from .events import ToolCall as ToolCall
     from .events import ToolCallDelta as ToolCallDelta
+    from .events import ToolResult as ToolResult
     from .events import Unknown as Unknown
     from .events import Usage as Usage
     from .messages import Message as Message
@@ -77,6 +80,10 @@ if TYPE_CHECKING:
     from .providers.chatglm.provider import ChatGLM as ChatGLM
     from .providers.gradio.provider import Gradio as Gradio
     from .reply import Reply as Reply
+    from .runs.async_run import AsyncRun as AsyncRun
+    from .runs.functions import Tool as Tool
+    from .runs.functions import tool as tool
+    from .runs.sync_run import Run as Run
     from .streams.async_stream import AsyncStream as AsyncStream
     from .streams.sync_stream import Stream as Stream
 
@@ -96,12 +103,13 @@ _HOMES = {
         "BadRequestError CassetteError ConfigurationError GLMError GuestQuotaError "
         "LimitExceeded MaxRoundsExceeded NotFoundError PermissionDeniedError ProtocolError "
         "QuotaExceededError RateLimitError RewriteError SchemaError SchemaProblem ServerError "
-        "ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse TransportFailure"
+        "ServiceBlockedError StreamCancelled StreamInterrupted StreamMisuse ToolCallError "
+        "TransportFailure"
     ),
     "events": (
         "CodeDelta CodeReplace Event ExecutionOutput Finish FinishReason Image Notice "
-        "QueueStatus ReasoningDelta ReasoningReplace SearchResult SearchResults "
-        "TextDelta TextReplace ToolCall ToolCallDelta Unknown Usage"
+        "QueueStatus ReasoningDelta ReasoningReplace RunEvent SearchResult SearchResults "
+        "TextDelta TextReplace ToolCall ToolCallDelta ToolResult Unknown Usage"
     ),
     "messages": "Message Messages",
     "options": "ChatOptions",
@@ -110,6 +118,9 @@ _HOMES = {
     "providers.gradio.provider": "Gradio",
     "providers.chat_completions.provider": "BigModel OpenAICompatible Zai",
     "clients.sync_client": "SyncClient",
+    "runs.async_run": "AsyncRun",
+    "runs.functions": "Tool tool",
+    "runs.sync_run": "Run",
     "streams.sync_stream": "Stream",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -122,6 +133,7 @@ __all__ = [
     "APITimeoutError",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncRun",
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
@@ -166,6 +178,8 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "RewriteError",
+    "Run",
+    "RunEvent",
     "SchemaError",
     "SchemaProblem",
     "SearchResult",
@@ -180,13 +194,17 @@ __all__ = [
     "TextDelta",
     "TextReplace",
     "Timeout",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolCallError",
+    "ToolResult",
     "TransportFailure",
     "Unknown",
     "Usage",
     "Zai",
     "__version__",
+    "tool",
 ]
 
 

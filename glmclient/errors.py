@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .events import Usage, in_notebook
+from .events import ToolCall, Usage, in_notebook
 from .reply import Reply
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "StreamCancelled",
     "StreamInterrupted",
     "StreamMisuse",
+    "ToolCallError",
     "TransportFailure",
 ]
 
@@ -283,6 +284,20 @@ class MaxRoundsExceeded(GLMError):
         super().__init__(message, **known)
         self.messages: tuple[Any, ...] = tuple(messages)
         self.usage = usage
+
+
+class ToolCallError(GLMError, ValueError):
+    """The model called a tool that does not exist, or with arguments that do not fit.
+
+    A run answers such a call with the problem; it raises this error with ``raise_tool_errors=True`` only.
+
+    Args:
+        call: the call.
+    """
+
+    def __init__(self, message: str = "", *, call: ToolCall | None = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.call = call
 
 
 FailureKind = Literal[

@@ -22,12 +22,14 @@ __all__ = [
     "QueueStatus",
     "ReasoningDelta",
     "ReasoningReplace",
+    "RunEvent",
     "SearchResult",
     "SearchResults",
     "TextDelta",
     "TextReplace",
     "ToolCall",
     "ToolCallDelta",
+    "ToolResult",
     "Unknown",
     "Usage",
 ]
@@ -300,3 +302,24 @@ Event: TypeAlias = (
     | Finish
 )
 """Everything that a stream can hand out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a function returned for a tool call of the model. Runs hand it out; streams do not.
+
+    Args:
+        id: the id of the call.
+        name: the name of the tool that the model asked for.
+        content: what the model reads: the function's text, anything else as JSON, or the problem.
+        is_error: the function raised an exception, does not exist, or the arguments do not fit.
+    """
+
+    id: str
+    name: str
+    content: str
+    is_error: bool = False
+
+
+RunEvent: TypeAlias = Event | ToolResult
+"""Everything that a run can hand out."""

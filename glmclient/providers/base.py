@@ -133,6 +133,10 @@ class Provider(ABC):
     def attempt(self, chat: Chat, exchange: Exchange) -> Flow[None]:
         """One attempt at one question; retrying is the exchange's."""
 
+    def run_options(self, model: str | None) -> Mapping[str, Any]:
+        """Return the options that a run adds to each of its requests, unless the caller gives them."""
+        return {}
+
     def list_models(self, exchange: Exchange) -> Flow[tuple[Model, ...]]:
         """Ask for the models; a service that cannot be asked offers those that are known here."""
         yield []

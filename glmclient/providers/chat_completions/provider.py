@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from ...core.exchange import Exchange, Flow
 from ...core.identity import Identity
@@ -15,7 +15,7 @@ from ...errors import ConfigurationError, NotFoundError
 from ..base import Capabilities, Chat
 from .base import Platform
 from .request import DASHSCOPE_PARAMETERS, OPENAI_PARAMETERS, PLATFORM_PARAMETERS
-from .wire import MAINLAND_MODELS, MODELS, QWEN_MODELS
+from .wire import MAINLAND_MODELS, MODELS, QWEN_MODELS, TOOL_STREAM
 
 __all__ = ["BigModel", "DashScope", "DashScopeIntl", "OpenAICompatible", "Plan", "Platform", "Zai"]
 
@@ -58,6 +58,15 @@ class _Site(Platform):
                 f"provider {self.name!r} needs a key: give api_key=, or set {self.key_variable}. "
                 f"Keys are made at {self.key_page}."
             )
+
+    def run_options(self, model: str | None) -> Mapping[str, Any]:
+        """Return ``tool_stream`` for the models that have it.
+
+        Without it a long call sends no byte until it is complete, and some intermediaries close such a connection
+        (``docs/wire/open-platform.md`` §2.8).
+        """
+        streams = model is not None and TOOL_STREAM.fullmatch(model) is not None
+        return {"tool_stream": True} if streams else {}
 
     def _completion(self, chat: Chat, exchange: Exchange) -> Flow[dict[str, str]]:
         yield from ()
