@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..batch.sync_map import Map
     from ..conversations.conversation import Conversation
     from ..options import ChatOptions
+    from ..runs.sync_run import Run
 
 __all__ = ["SyncClient"]
 
@@ -162,6 +163,57 @@ class SyncClient(BaseClient):
         if schema is None:
             return stream.reply()
         return repaired(stream, ask, self._repairs(repair, messages, timeout))
+
+    def run(
+        self,
+        messages: Messages,
+        tools: Iterable[Any] | None = None,
+        *,
+        max_rounds: int = 8,
+        raise_tool_errors: bool = False,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
+        **options: Any,
+    ) -> Run:
+        """Ask, run the functions that the model calls, and ask again with their results, until it answers.
+
+        Args:
+            messages: one user message as text, or a sequence of ``{"role", "content"}`` mappings.
+            tools: functions, `glmclient.tool` objects, and mappings, which are a service's own tools and are passed
+                on. A function is described to the model by its signature and docstring. Functions run in threads.
+            max_rounds: requests at most.
+            raise_tool_errors: raise what goes wrong in a call. Otherwise the model is told, as the result of the call.
+            model: the model for every round.
+            timeout: time limits; ``total`` covers the whole run, functions included.
+            retry: attempts of each round.
+            schema: the type of the last answer, as `stream` takes it.
+            options: what the provider takes, for every round.
+
+        Returns:
+            an iterator of events and a context manager. Nothing is sent before it is read.
+
+        Raises:
+            ConfigurationError: something is wrong with the question, the service has no tools, or a function cannot
+                be described; nothing was sent.
+        """
+        from ..runs.sync_run import Run
+
+        return Run(
+            self,
+            messages,
+            tools,
+            max_rounds=max_rounds,
+            raise_tool_errors=raise_tool_errors,
+            question={
+                "model": model,
+                "timeout": timeout,
+                "retry": retry,
+                "schema": schema,
+                **options,
+            },
+        )
 
     def conversation(
         self,

@@ -34,7 +34,9 @@ __all__ = ["BaseRun"]
 
 S = TypeVar("S", bound=BaseStream)
 
-_CUT = "the call was cut at the token limit of the answer. Call the tool again with shorter arguments."
+_CUT = (
+    "the call was cut at the token limit of the answer. Call the tool again with shorter arguments."
+)
 
 
 class BaseRun(Generic[S]):
@@ -104,7 +106,8 @@ class BaseRun(Generic[S]):
         self._stop: Callable[[], object] | None = None
         """Ends the wait for functions, from any thread."""
         self._stream: S = self._next_stream()
-        streams, key = client._streams, id(self)
+        streams: dict[int, Any] = client._streams
+        key = id(self)
         # Closing the client closes the run. The callback removes a run that is collected without having been closed.
         streams[key] = weakref.ref(self, lambda _: streams.pop(key, None))
 

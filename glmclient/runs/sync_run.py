@@ -59,7 +59,8 @@ class Run(BaseRun[Stream]):
         for tool in self._tools.values():
             if tool.is_async:
                 raise ConfigurationError(
-                    f"tool {tool.name!r} is an async def: SyncClient cannot await it. Use AsyncClient, or a plain function."
+                    f"tool {tool.name!r} is an async def: SyncClient cannot await it. Use AsyncClient, or a plain "
+                    "function."
                 )
 
     # -- reading -------------------------------------------------------------------------------------------
@@ -220,9 +221,7 @@ class _Work:
     """
 
     def __init__(self, jobs: Sequence[Callable[[], ToolResult]]) -> None:
-        self._waiting = deque(
-            (index, copy_context(), job) for index, job in enumerate(jobs)
-        )
+        self._waiting = deque((index, copy_context(), job) for index, job in enumerate(jobs))
         self.finished: SimpleQueue[tuple[int, ToolResult | BaseException] | None] = SimpleQueue()
         """What the jobs came to, by their number; ``None`` if the wait is to end."""
 

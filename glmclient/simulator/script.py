@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, get_args
 
 from ..errors import APIStatusError, ConfigurationError
-from ..events import Event, Finish, TextDelta
+from ..events import Event, Finish, TextDelta, ToolCall, ToolCallDelta
 from .history import Requests
 from .http import Cut, Pause, Reset, SimulatedRequest, SimulatedResponse, Wait
 from .refusal import Refusal, RefusalKind
@@ -49,8 +49,13 @@ Step: TypeAlias = Event | Refusal | Open | Pause | Wait | Cut | Reset | EndBody 
 Pauses, waits, cuts and resets before the first event, bytes or `Open` happen before the head of the response.
 """
 
-AnswerLike: TypeAlias = str | Refusal | APIStatusError | Iterable[str | Step | APIStatusError]
-"""One answer as users write it; a string is text that comes in pieces, and a ``Finish`` is added if there is no end."""
+AnswerLike: TypeAlias = (
+    str | Refusal | APIStatusError | Iterable[str | ToolCall | Step | APIStatusError]
+)
+"""One answer as users write it.
+
+A string is text that comes in pieces, and a `ToolCall` is a complete call. A ``Finish`` is added if there is no end.
+"""
 
 _EVENTS: tuple[type, ...] = get_args(Event)
 _ENDS = (Finish, Refusal, Cut, Reset, EndBody)
@@ -91,26 +96,32 @@ class Answer:
                 f"an answer is a text, a list of steps, a Refusal or an APIStatusError, not {type(value).__name__}."
             )
         steps: list[Step] = []
+        calls = 0
         ended = False
         for index, step in enumerate(value):
             if isinstance(step, APIStatusError):
                 step = Refusal.of(step)
             if isinstance(step, str):
                 steps.extend(TextDelta(piece) for piece in pieces(step))
+            elif isinstance(step, ToolCall):
+                steps.append(ToolCallDelta(calls, step.id, step.name, step.arguments))
+                calls += 1
             elif isinstance(step, _STEPS):
                 steps.append(step)
+                if isinstance(step, ToolCallDelta):
+                    calls = max(calls, step.index + 1)
             else:
                 raise ConfigurationError(
-                    f"step {index} of the answer is {step!r:.80}; a step is a text, an event, bytes, a Refusal, an "
-                    "APIStatusError, Open, Pause, Wait, Cut, Reset or EndBody."
+                    f"step {index} of the answer is {step!r:.80}; a step is a text, an event, a ToolCall, bytes, a "
+                    "Refusal, an APIStatusError, Open, Pause, Wait, Cut, Reset or EndBody."
                 )
-            if ended and isinstance(step, (str, *_EVENTS, Refusal, Open)):
+            if ended and isinstance(step, (str, *_EVENTS, ToolCall, Refusal, Open)):
                 raise ConfigurationError(
                     f"step {index} of the answer, {step!r:.80}, comes after its end; remove it or the end before it."
                 )
             ended = ended or isinstance(step, _ENDS)
         if not ended:
-            steps.append(Finish("stop"))
+            steps.append(Finish("tool_calls" if calls else "stop"))
         return cls(tuple(steps))
 
     @property

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["CHAT_PATH", "EVENT_STREAM", "MAINLAND_MODELS", "MODELS", "MODELS_PATH", "QWEN_MODELS"]
+__all__ = [
+    "CHAT_PATH",
+    "EVENT_STREAM",
+    "MAINLAND_MODELS",
+    "MODELS",
+    "MODELS_PATH",
+    "QWEN_MODELS",
+    "TOOL_STREAM",
+]
 
 CHAT_PATH: Final = "/chat/completions"
 MODELS_PATH: Final = "/models"
@@ -35,6 +44,9 @@ MODELS: Final = (
     "glm-4.5v",
 )
 MAINLAND_MODELS: Final = (*MODELS, "glm-4-long", "glm-4-flash-250414", "glm-4-flashx-250414")
+
+TOOL_STREAM: Final = re.compile(r"glm-(?:4\.[67]|5(?:\.\d+)?)(?:-.+)?")
+"""The text models that send the arguments of a tool call in fragments with ``tool_stream`` (§2.3)."""
 
 QWEN_MODELS: Final = (
     "qwen-plus",
