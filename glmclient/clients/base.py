@@ -276,6 +276,13 @@ def _checked_limiter(limiter: Limiter | None) -> Limiter | None:
     return limiter
 
 
+def described_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options in which functions are described as services take them."""
+    if options.get("tools") is None:
+        return dict(options)
+    return {**options, "tools": _described(options["tools"])}
+
+
 def _described(tools: Any) -> Any:
     """Return tools as mappings; functions are described by their signature and docstring."""
     if isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Iterable):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..clients.base import UNSET, BaseClient
+from ..clients.base import UNSET, BaseClient, described_options
 from ..errors import ConfigurationError, StreamMisuse
 from ..events import Finish
 from ..messages import Messages, checked_messages
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..core.limits import Timeout
     from ..core.retry import RetryPolicy
     from ..options import ChatOptions
+    from ..runs.async_run import AsyncRun
+    from ..runs.base import BaseRun
+    from ..runs.sync_run import Run
     from ..streams.async_stream import AsyncStream
     from ..streams.sync_stream import Stream
 
@@ -65,14 +68,14 @@ class BaseConversation(Generic[C, S]):
         self.model = model
         self.options: dict[str, Any] = dict(options or {})
         # What the provider refuses in every turn, it may as well refuse now.
-        client.provider.prepare(_ANY_QUESTION, model, self.options)
+        client.provider.prepare(_ANY_QUESTION, model, described_options(self.options))
         self._history: tuple[dict[str, Any], ...] = ()
         self._memory: Finish | None = None
         """The last answer, while it holds what the service goes on from."""
         self._said: tuple[dict[str, Any], ...] = ()
         self._sent: list[dict[str, Any]] = []
         """The messages of the last turn as they were sent."""
-        self._pending: S | None = None
+        self._pending: S | BaseRun[Any] | None = None
         """The answer that is being read, or was left; it is looked at when somebody asks."""
 
     # -- what was said -------------------------------------------------------------------------------------
@@ -91,14 +94,13 @@ class BaseConversation(Generic[C, S]):
         stream = self._pending
         if stream is None or stream.finish is None:
             return
-        reply = Reply(stream.text, stream.reasoning, stream.tool_calls, stream.finish)
-        self._take_in(reply)
-        finish = reply.finish
+        self._take_in(*stream._turn())
+        finish = stream.finish
         remembers = finish is not None and (finish.continuation or finish.conversation_id)
         self._memory = finish if remembers else None
 
-    def _take_in(self, reply: Reply) -> None:
-        self._history = (*self._history, *self._said, dict(reply.message()))
+    def _take_in(self, *answer: Mapping[str, Any]) -> None:
+        self._history = (*self._history, *self._said, *(dict(message) for message in answer))
         self._pending = None
 
     def keep_partial(self) -> bool:
@@ -112,9 +114,10 @@ class BaseConversation(Generic[C, S]):
         """
         self._settle()
         stream = self._pending
-        if stream is None or not stream.text:
+        answer = stream._partial_turn() if stream is not None else ()
+        if not answer:
             return False
-        self._take_in(Reply(stream.text, stream.reasoning))
+        self._take_in(*answer)
         if self._memory is not None and self._memory.continuation is not None:
             self._memory = None  # it is the conversation itself, without this turn
         return True
@@ -141,9 +144,27 @@ class BaseConversation(Generic[C, S]):
         lasting = self.client.provider.supports.system_messages
         return [*(self._preamble() if lasting else ()), *self._said], self._memory
 
-    def _abandon(self, stream: S) -> None:
+    def _abandon(self, stream: Any) -> None:
         """End an answer that nobody reads any more."""
         raise TypeError("use Conversation or AsyncConversation")
+
+    def _run_of(
+        self,
+        said: Messages,
+        tools: Iterable[Any] | None,
+        model: str | None,
+        options: Mapping[str, Any],
+    ) -> Any:
+        """Begin a turn of several rounds."""
+        # The service's own memory has no place for the results of calls: a run sends everything.
+        self._settle()
+        self._memory = None
+        messages, _ = self._next(said)
+        name, given = self._asked(model, options)
+        own = given.pop("tools", None)
+        run = self.client.run(messages, own if tools is None else tools, model=name, **given)  # type: ignore[attr-defined]
+        self._pending = run
+        return run
 
     def _asked(self, model: str | None, options: Mapping[str, Any]) -> tuple[str | None, Any]:
         return model if model is not None else self.model, {**self.options, **options}
@@ -176,7 +197,7 @@ class BaseConversation(Generic[C, S]):
             provider=provider.name,
             url=provider.url,
             model=self.model,
-            options=self.options,
+            options=described_options(self.options),
             system=self.system,
             messages=self._history,
             conversation_id=memory.conversation_id if memory is not None else None,
@@ -314,7 +335,49 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
 
         return repaired(stream, ask, rounds)
 
-    def _abandon(self, stream: Stream) -> None:
+    def run(
+        self,
+        said: Messages,
+        tools: Iterable[Any] | None = None,
+        *,
+        max_rounds: int = 8,
+        raise_tool_errors: bool = False,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
+        **options: Any,
+    ) -> Run:
+        """Ask, and run the functions that the model calls, until it answers.
+
+        The turn counts when its `Finish` was handed over; the conversation then holds every round of it.
+
+        Args:
+            said: text, or messages.
+            tools: functions, as `SyncClient.run` takes them; the conversation's own without them.
+            max_rounds: requests at most.
+            raise_tool_errors: raise what goes wrong in a call.
+            model: the model for this turn.
+            timeout: time limits; ``total`` covers the whole run.
+            retry: attempts of each round.
+            schema: the type of the last answer.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+        rounds = {
+            "max_rounds": max_rounds,
+            "raise_tool_errors": raise_tool_errors,
+            "timeout": timeout,
+            "retry": retry,
+            "schema": schema,
+        }
+        run: Run = self._run_of(said, tools, model, {**options, **rounds})
+        return run
+
+    def _abandon(self, stream: Stream | Run) -> None:
         stream.close()
 
 
@@ -413,6 +476,48 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
 
         return await repaired(stream, ask, rounds)
 
-    def _abandon(self, stream: AsyncStream) -> None:
+    def run(
+        self,
+        said: Messages,
+        tools: Iterable[Any] | None = None,
+        *,
+        max_rounds: int = 8,
+        raise_tool_errors: bool = False,
+        model: str | None = None,
+        timeout: Timeout | float | None = UNSET,
+        retry: RetryPolicy | None = UNSET,
+        schema: Any = None,
+        **options: Any,
+    ) -> AsyncRun:
+        """Ask, and run the functions that the model calls, until it answers.
+
+        The turn counts when its `Finish` was handed over; the conversation then holds every round of it.
+
+        Args:
+            said: text, or messages.
+            tools: functions, as `AsyncClient.run` takes them; the conversation's own without them.
+            max_rounds: requests at most.
+            raise_tool_errors: raise what goes wrong in a call.
+            model: the model for this turn.
+            timeout: time limits; ``total`` covers the whole run.
+            retry: attempts of each round.
+            schema: the type of the last answer.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+        rounds = {
+            "max_rounds": max_rounds,
+            "raise_tool_errors": raise_tool_errors,
+            "timeout": timeout,
+            "retry": retry,
+            "schema": schema,
+        }
+        run: AsyncRun = self._run_of(said, tools, model, {**options, **rounds})
+        return run
+
+    def _abandon(self, stream: AsyncStream | AsyncRun) -> None:
         # Nothing can be awaited here: whoever still reads it gets `StreamCancelled`, and it closes itself.
         stream.cancel()

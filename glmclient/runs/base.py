@@ -166,6 +166,13 @@ class BaseRun(Generic[S]):
         """Return the messages that follow the question, as a conversation keeps them."""
         return self.messages[self._asked :]
 
+    def _partial_turn(self) -> tuple[dict[str, Any], ...]:
+        """Return the same of a run that did not end: the rounds that are complete, and the text that came."""
+        stream = self._stream
+        begun = stream.text and not self._asks_again
+        cut = (dict(Reply(stream.text, stream.reasoning).message()),) if begun else ()
+        return (*self._turn(), *cut)
+
     # -- rounds --------------------------------------------------------------------------------------------
 
     def _next_stream(self) -> S:

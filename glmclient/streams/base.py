@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import length_hint
 from typing import Any, Protocol
 
@@ -149,6 +149,14 @@ class BaseStream:
             SchemaError: the answer does not fit the schema.
         """
         return None if self.finish is None else self._reply().parsed
+
+    def _turn(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the messages that follow the question, as a conversation keeps them."""
+        return (self.partial.message(),)
+
+    def _partial_turn(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the same of an answer that did not end; a tool call that was cut is left out."""
+        return (Reply(self.text, self.reasoning).message(),) if self.text else ()
 
     def _reply(self) -> Reply[Any]:
         with self._folding:
