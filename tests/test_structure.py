@@ -74,8 +74,11 @@ LAYERS = {
 }
 SERVER_LAYER = 7
 """The server half of a dialect: it is written with the simulator's values."""
-# The clients import these inside the methods that need them.
-REACHED_LAZILY = {"clients": ("glmclient.batch", "glmclient.schemas", "glmclient.runs")}
+# Imported inside the methods that need them, or for annotations only.
+REACHED_LAZILY = {
+    "clients": ("glmclient.batch", "glmclient.schemas", "glmclient.runs"),
+    "conversations": ("glmclient.runs",),
+}
 
 # What both halves of a dialect import: facts, and nothing that reads or writes.
 SHARED_BY_HALVES = {"wire", "codes", "formats", "edits"}

@@ -353,6 +353,8 @@ class BaseRun(Generic[S]):
 
     def _note_closed(self) -> None:
         self._closed = True
+        # A traceback may hold the iterator of a loop that an error ended.
+        self._iterating = False
         self._client._streams.pop(id(self), None)
 
     def __repr__(self) -> str:

@@ -163,7 +163,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
         parsed = parser.parse(text)
     except parser.ParseError:
         return text, {}
-    about = parsed.description or ""
+    about = (parsed.description or "").strip()
     return about, {each.arg_name: each.description or "" for each in parsed.params}
 
 
