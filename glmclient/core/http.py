@@ -19,6 +19,7 @@ __all__ = [
     "checked_key",
     "dump_json",
     "is_json",
+    "is_web_address",
     "load_json",
     "load_object",
     "origin",
@@ -135,6 +136,12 @@ def checked_base_url(url: str, what: str = "base_url") -> str:
             f"{what} names the host {parts.hostname[:80]!r}, which is not a name that a host can have."
         )
     return text
+
+
+def is_web_address(text: str) -> bool:
+    """Tell whether a text from outside begins as an absolute http or https address with a host."""
+    scheme, mark, rest = text.partition("://")
+    return bool(mark) and scheme in ("http", "https") and bool(rest.partition("/")[0])
 
 
 def _is_host(name: str) -> bool:

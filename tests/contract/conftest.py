@@ -25,6 +25,12 @@ def serve(stack: ExitStack) -> Callable[..., Server]:
     return start
 
 
+@pytest.fixture(params=["sync", "asyncio", "trio", "aiohttp"])
+def every_client(request: pytest.FixtureRequest, stack: ExitStack) -> Flavour:
+    """Make clients of each flavour and library in turn."""
+    return Flavour(request.param, stack)
+
+
 @pytest.fixture(params=["sync", "asyncio", "trio"])
 def client(request: pytest.FixtureRequest, stack: ExitStack) -> Flavour:
     """Make clients of each flavour in turn."""

@@ -129,14 +129,16 @@ class Flavour:
     def __init__(self, name: str, stack: ExitStack) -> None:
         self.name = name
         self.stack = stack
-        self.portal = None if name == "sync" else stack.enter_context(start_blocking_portal(name))
+        loop = "asyncio" if name == "aiohttp" else name
+        self.portal = None if name == "sync" else stack.enter_context(start_blocking_portal(loop))
 
     def __call__(self, *arguments: Any, **options: Any) -> Asking:
         kind: Any = SyncClient if self.portal is None else AsyncClient
         if self.portal is None:
             client = kind(*arguments, **options)
         else:
-            client = self.portal.call(partial(kind, *arguments, **options))
+            backend = {"http_backend": "aiohttp"} if self.name == "aiohttp" else {}
+            client = self.portal.call(partial(kind, *arguments, **backend, **options))
         asking = Asking(client, self.portal)
         self.stack.callback(asking.close)
         return asking

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...core.answer import Answer, Mode, ModeName
-from ...core.http import load_json, load_object
+from ...core.http import is_web_address, load_json, load_object
 from ...core.limits import Limits
 from ...core.refusals import is_document
 from ...core.sse import Frame
@@ -339,7 +339,7 @@ class ChatGLMDecoder:
     def _hand_out_images(self, part_key: Any, item: Json, out: list[Event]) -> None:
         for image in objects(item.get("image")):
             url = string(image.get("image_url"))
-            if (part_key, url) not in self._images and _is_address(url):
+            if (part_key, url) not in self._images and is_web_address(url):
                 self._images.add((part_key, url))
                 out.append(Image(url))
 
@@ -408,8 +408,3 @@ def _refused(body: bytes) -> GLMError:
 def _words_of(part: Json) -> str:
     """Return the text that stands in a part which moderation took back: its words to the reader."""
     return "".join(string(item.get("text")) for item in objects(part.get("content")))
-
-
-def _is_address(url: str) -> bool:
-    scheme, mark, rest = url.partition("://")
-    return bool(mark) and scheme in ("http", "https") and bool(rest.partition("/")[0])

@@ -10,6 +10,7 @@ from ...core.limits import Limits
 from ...core.sse import Frame, SSEParser
 from ...errors import ConfigurationError, ProtocolError, ServerError, StreamInterrupted
 from ...events import Event, Finish, Notice, QueueStatus, Unknown
+from .files import file_event
 from .formats import Chatbot
 from .refusals import app_failure, plain_words, session_failure
 
@@ -36,6 +37,7 @@ class SessionDecoder:
         include_status: put out `QueueStatus` and `Notice`.
         include_unknown: put out `Unknown` for messages that no event describes.
         limits: bounds on lines and frames.
+        files_at: the beginning of the addresses at which the app serves its files.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SessionDecoder:
         include_status: bool = False,
         include_unknown: bool = False,
         limits: Limits,
+        files_at: str = "",
     ) -> None:
         self.done: bool = False
         self.over: bool = False
@@ -67,6 +70,7 @@ class SessionDecoder:
         self._include_unknown = include_unknown
         self._parser = SSEParser(max_line=limits.line, max_frame=limits.frame)
         self._updated = False
+        self._files_at = files_at
 
     def feed(self, chunk: bytes, out: list[Event]) -> None:
         """Append the events that ``chunk`` completes.
@@ -86,7 +90,14 @@ class SessionDecoder:
                 return
 
     def end(self, out: list[Event]) -> None:
-        """The body ended before our event did; the exchange says what that means."""
+        """The body ended before our event did; the exchange says what that means.
+
+        Raises:
+            ProtocolError: an update did not fit, and no whole value followed.
+        """
+        self._hand_out_files(out)
+        if self._chatbot.misfit is not None:
+            raise self._chatbot.misfit
 
     def _message(self, frame: Frame, out: list[Event]) -> None:
         message = load_object(frame.data)
@@ -104,6 +115,7 @@ class SessionDecoder:
             case "process_completed":
                 self._completed(message, frame, out)
             case "unexpected_error":
+                self._hand_out_files(out)
                 self._broke_down(message, frame)
             case "estimation" | "log" | "progress":
                 if self._include_status:
@@ -114,10 +126,12 @@ class SessionDecoder:
 
     def _generating(self, message: Mapping[str, Any], frame: Frame, out: list[Event]) -> None:
         if message.get("success") is False:
-            self._failed(message, frame)
+            self._failed(message, frame, out)
         value = self._of_chatbot(message.get("output"))
         if self._diffs and self._updated and message["msg"] == "process_generating":
             self._chatbot.change(value, out)
+            if self._chatbot.misfit is not None:
+                self._chatbot.misfit.frame = self._chatbot.misfit.frame or frame.data[:_SHOWN]
         else:
             self._chatbot.become(value, out)
         self._updated = True
@@ -126,13 +140,15 @@ class SessionDecoder:
         self.over = True
         output = message.get("output")
         if message.get("success") is not True:
-            self._failed(message, frame)
+            self._failed(message, frame, out)
         if output == {}:
+            self._hand_out_files(out)
             raise StreamInterrupted(
                 "the service cancelled the answer. What came is on `error.partial`; ask again for a whole answer.",
                 retryable=True,
             )
-        self._chatbot.become(self._of_chatbot(output), out)
+        self._chatbot.become(self._of_chatbot(output), out, final=True)
+        self._hand_out_files(out)
         try:
             continuation = self._continuation(self._chatbot.value)
         except ConfigurationError as error:
@@ -149,11 +165,17 @@ class SessionDecoder:
             )
         return data[self._position]
 
-    def _failed(self, message: Mapping[str, Any], frame: Frame) -> None:
+    def _failed(self, message: Mapping[str, Any], frame: Frame, out: list[Event]) -> None:
         self.over = True
+        self._hand_out_files(out)
         error = app_failure(message.get("output"), message.get("title"), frame.data[:_SHOWN])
         self.doubtful = not self._updated and isinstance(error, ServerError)
         raise error
+
+    def _hand_out_files(self, out: list[Event]) -> None:
+        """Hand out the files of the answer when it ends: until then the app may put others in their place."""
+        events = (file_event(file, self._files_at) for file in self._chatbot.files)
+        out.extend(dict.fromkeys(event for event in events if event is not None))
 
     def _broke_down(self, message: Mapping[str, Any], frame: Frame) -> None:
         words = message.get("message")

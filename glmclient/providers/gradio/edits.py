@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import ProtocolError
 
-__all__ = ["apply_edit", "is_append_to"]
+__all__ = ["apply_edit", "apply_edits", "is_append_to"]
 
 
 def is_append_to(edit: Any, path: list[int | str]) -> bool:
@@ -18,6 +18,21 @@ def is_append_to(edit: Any, path: list[int | str]) -> bool:
         and edit[1] == path
         and type(edit[2]) is str
     )
+
+
+def apply_edits(value: Any, edits: Any) -> Any:
+    """Return ``value`` after the edits of one update.
+
+    Raises:
+        ProtocolError: they are not a list of edits, or one of them does not fit.
+    """
+    if not isinstance(edits, list):
+        raise ProtocolError(
+            "an update of the answer is not a list of edits. The stream is damaged, or the service has changed."
+        )
+    for edit in edits:
+        value = apply_edit(value, edit)
+    return value
 
 
 def apply_edit(value: Any, edit: Any) -> Any:

@@ -88,8 +88,10 @@ class Page:
     cookies: Mapping[str, str]
 
     @classmethod
-    def parse(cls, config: Mapping[str, Any], cookies: Mapping[str, str]) -> Page:
-        """Read a page.
+    def parse(
+        cls, config: Mapping[str, Any], cookies: Mapping[str, str], address: str = "/config"
+    ) -> Page:
+        """Read a page, which came from ``address``.
 
         Raises:
             ProtocolError: it is no Gradio page, or one whose protocol is not supported.
@@ -97,7 +99,7 @@ class Page:
         dependencies, components = config.get("dependencies"), config.get("components")
         if not isinstance(dependencies, list) or not isinstance(components, list):
             raise ProtocolError(
-                "the answer of /config is not a description of a Gradio app (no lists `dependencies` and "
+                f"the answer of {address} is not a description of a Gradio app (no lists `dependencies` and "
                 "`components`). Check base_url."
             )
         version = _word(config.get("version")) or "unknown"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ...core.exchange import Exchange, Flow, Release
 from ...core.http import Head, Request, checked_key, load_object, merged_headers
@@ -30,6 +30,7 @@ from .decoder import SessionDecoder
 from .page import Page
 from .question import Question, Service
 from .refusals import misanswer, refusal
+from .spaces import is_hugging_face, space_address
 
 __all__ = ["Gradio"]
 
@@ -47,7 +48,8 @@ class Gradio(Provider):
     """A chat on a Gradio Space, by default the demo of Qwen2.5.
 
     Args:
-        base_url: where the Space is; its address alone, without ``/gradio_api``.
+        base_url: where the app is: its address without ``/gradio_api``; for a Space also ``owner/name``, its host
+            alone, or its page on huggingface.co.
         api_key: a Hugging Face token, for private Spaces and quotas. It goes to ``base_url`` alone.
         function: the ``api_name`` of the chat function.
         fn_index: its index, if the page gives it no name.
@@ -73,6 +75,8 @@ class Gradio(Provider):
         headers: Mapping[str, str] | None = None,
         identity: Identity | None = None,
     ) -> None:
+        if isinstance(base_url, str):
+            base_url = self.address_of(base_url)
         super().__init__(base_url=base_url, headers=headers, identity=identity)
         if not isinstance(function, str) or not function.strip("/"):
             raise ConfigurationError(
@@ -93,6 +97,11 @@ class Gradio(Provider):
     def __getstate__(self) -> dict[str, Any]:
         """Return what may be pickled: not the page, whose cookies are a session's, as it is asked for anyway."""
         return {**super().__getstate__(), "_page": None}
+
+    @classmethod
+    def address_of(cls, base_url: str) -> str:
+        """Return the address of the app; a Space may be named as ``owner/name``, by its host or by its page."""
+        return space_address(base_url)
 
     # -- the question --------------------------------------------------------------------------------------
 
@@ -135,15 +144,15 @@ class Gradio(Provider):
 
     def _discover(self, exchange: Exchange) -> Flow[Page]:
         head = yield from exchange.send(self._request("GET", "/config", {}))
-        body = yield from self._object(head, exchange, "/config")
+        body = yield from self._object(head, exchange, f"{self.url}/config")
         config = load_object(body)
         if config is None:
-            raise misanswer(head, body, exchange.now(), "/config")
+            raise misanswer(head, body, exchange.now(), f"{self.url}/config")
         if config.get("auth_required") is True:
             # Some versions say with a 200 that a login is needed (§1).
-            raise refusal(replace(head, status=401), b"", exchange.now(), "/config")
+            raise refusal(replace(head, status=401), b"", exchange.now(), f"{self.url}/config")
         try:
-            page = Page.parse(config, cookies_after(head, {}))
+            page = Page.parse(config, cookies_after(head, {}), f"{self.url}/config")
         except ProtocolError as error:
             error.frame = body[:_SHOWN].decode("utf-8", "replace")
             raise
@@ -200,11 +209,11 @@ class Gradio(Provider):
     def _join(self, call: Call, exchange: Exchange) -> Flow[tuple[Call, str]]:
         path = f"{call.page.prefix}/queue/join"
         head = yield from exchange.send(self._request("POST", path, call.page.cookies, call.join()))
-        body = yield from self._object(head, exchange, path)
+        body = yield from self._object(head, exchange, f"{self.url}{path}")
         answer = load_object(body)
         event_id = answer.get("event_id") if answer is not None else None
         if not isinstance(event_id, str):
-            raise misanswer(head, body, exchange.now(), path)
+            raise misanswer(head, body, exchange.now(), f"{self.url}{path}")
         cookies = cookies_after(head, call.page.cookies)
         if cookies != call.page.cookies:
             page = replace(call.page, cookies=cookies)
@@ -224,13 +233,14 @@ class Gradio(Provider):
         head = yield from exchange.send(request)
         if head.status != 200 or head.content_type in _NO_STREAMS:
             body = yield from exchange.refused(head)
-            raise (refusal if head.status != 200 else misanswer)(head, body, exchange.now(), path)
+            error = refusal if head.status != 200 else misanswer
+            raise error(head, body, exchange.now(), f"{self.url}{path}")
         yield from exchange.stream(head, decoder)
 
-    def _object(self, head: Head, exchange: Exchange, step: str) -> Flow[bytes]:
+    def _object(self, head: Head, exchange: Exchange, address: str) -> Flow[bytes]:
         """Return the body of an answer with status 200; its content is the caller's to check."""
         if head.status != 200:
-            raise refusal(head, (yield from exchange.refused(head)), exchange.now(), step)
+            raise refusal(head, (yield from exchange.refused(head)), exchange.now(), address)
         return (yield from exchange.body(head, exchange.limits.body))
 
     # -- what is kept --------------------------------------------------------------------------------------
@@ -259,6 +269,7 @@ class Gradio(Provider):
             include_status=bool(chat.options.get("include_status")),
             include_unknown=bool(chat.options.get("include_unknown")),
             limits=exchange.limits,
+            files_at=f"{self.url}{call.page.prefix}/file=",
         )
 
     def _cancel(self, call: Call, event_id: str) -> Request:
@@ -282,14 +293,9 @@ class Gradio(Provider):
         if self._token is not None:
             # Hugging Face takes the token under its own name too, which leaves an app's own Authorization free (§2).
             taken = any(name.lower() == "authorization" for name in self.headers)
-            name = "X-HF-Authorization" if taken or _is_hugging_face(self.url) else "Authorization"
+            name = "X-HF-Authorization" if taken or is_hugging_face(self.url) else "Authorization"
             own[name] = f"Bearer {self._token.reveal()}"
         return Request(method, f"{self.url}{path}", merged_headers(own, self.headers), body)
-
-
-def _is_hugging_face(url: str) -> bool:
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
-    return host == "huggingface.co" or host.endswith(".hf.space")
 
 
 def _checked_index(value: Any, what: str) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.http import dump_json, load_object
 from ...errors import ConfigurationError
 from ...messages import Message, text_of
-from .formats import Format, Turn, encode_history
+from .formats import Format, Turn, converted, encode_history
 
 __all__ = ["Question", "Service"]
 
@@ -86,7 +86,10 @@ class Question:
             ConfigurationError: it is no continuation, belongs elsewhere, or history is given beside it.
         """
         held = load_object(continuation) if isinstance(continuation, str) else None
-        if held is None or not isinstance(held.get("value"), list):
+        value = held.get("value") if held is not None else None
+        if value is None and held is not None and "value" in held and "url" in held:
+            value = []  # of an answer for which the chatbot had no value
+        if held is None or not isinstance(value, list):
             raise ConfigurationError(
                 "continuation is not one of a Gradio service: pass the Reply or Finish of an answer as continue_from=."
             )
@@ -101,14 +104,16 @@ class Question:
                 "without it."
             )
         system = held.get("system") if self.system is None else self.system
-        return replace(
-            self, system=system if isinstance(system, str) else None, continued=held["value"]
-        )
+        return replace(self, system=system if isinstance(system, str) else None, continued=value)
 
     def history(self, format: Format) -> list[Any]:
-        """Return the conversation so far as a chatbot of that format holds it."""
+        """Return the conversation so far as a chatbot of that format holds it.
+
+        Raises:
+            ConfigurationError: the conversation came from another version of Gradio, and cannot be converted.
+        """
         if self.continued is not None:
-            return self.continued
+            return converted(self.continued, format)
         return encode_history(self.turns, format)
 
     def continuation(self, value: Any, service: Service) -> str:

@@ -89,19 +89,19 @@ _ADVICE: dict[type[APIStatusError], str] = {
 }
 
 
-def refusal(head: Head, body: bytes, now: float, step: str) -> APIStatusError:
-    """Return the error for an answer that is not what ``step`` promises.
+def refusal(head: Head, body: bytes, now: float, address: str) -> APIStatusError:
+    """Return the error for an answer that is not what ``address`` promises.
 
     Args:
         head: its status and headers; also of a 200 that holds a page.
         body: what was read of it.
         now: seconds since the epoch, for dates in ``Retry-After``.
-        step: the path that was asked for, to be shown.
+        address: what was asked for, to be shown: scheme, host and path.
     """
     text = body.decode("utf-8", "replace")
     said = _page_says(head, text) if is_html(head.content_type, text) else _app_says(head, text)
     return core_refusal(
-        f"the Gradio service at {step}",
+        f"the Gradio service at {address}",
         head,
         reason=said.reason,
         body=text,
@@ -116,14 +116,14 @@ def refusal(head: Head, body: bytes, now: float, step: str) -> APIStatusError:
     )
 
 
-def misanswer(head: Head, body: bytes, now: float, step: str) -> GLMError:
-    """Return the error for a 200 that does not hold what ``step`` promises: a page, a refusal, or anything else."""
+def misanswer(head: Head, body: bytes, now: float, address: str) -> GLMError:
+    """Return the error for a 200 that does not hold what ``address`` promises: a page, a refusal, or anything else."""
     text = body.decode("utf-8", "replace")
     answer = load_object(body)
     if is_html(head.content_type, text) or (answer and not answer.keys().isdisjoint(_REFUSING)):
-        return refusal(head, body, now, step)
+        return refusal(head, body, now, address)
     return ProtocolError(
-        f"the answer of {step} is not what Gradio promises there: {text[:200]!r}. Check base_url.",
+        f"the answer of {address} is not what Gradio promises there: {text[:200]!r}. Check base_url.",
         frame=text[:BODY_SHOWN],
     )
 
@@ -139,7 +139,9 @@ def app_failure(output: Any, title: Any, body: str) -> APIStatusError:
     output = output if isinstance(output, dict) else {}
     said = output.get("error")
     words = plain_words(_unquoted(said)) if isinstance(said, str) and said != "None" else ""
-    heading = next((t for t in (output.get("title"), title) if isinstance(t, str)), "")
+    heading = plain_words(next((t for t in (output.get("title"), title) if isinstance(t, str)), ""))
+    if heading and heading.lower() != "error":  # which newer versions write over every failure
+        words = f"{heading}: {words}" if words else heading
     if not words:
         return ServerError(
             "the service's app failed and does not say why: it hides its errors. Try again; a full quota or a limit "
@@ -149,7 +151,7 @@ def app_failure(output: Any, title: Any, body: str) -> APIStatusError:
             body=body,
             retryable=True,
         )
-    kind, retryable = _kind_of_words(f"{heading} {words}") or (ServerError, True)
+    kind, retryable = _kind_of_words(words) or (ServerError, True)
     return kind(
         f"the service's app reports: {words.rstrip('.')}. {_ADVICE[kind]}",
         status_code=200,

@@ -138,8 +138,6 @@ def test_an_empty_output_is_a_cancel_but_only_with_success() -> None:
         frame(msg="process_completed", event_id="e1", output={"data": [""]}, success=True),
         frame(msg="process_completed", event_id="e1", output=[], success=True),
         frame(msg="process_completed", event_id="e1", output={"data": ["", "text"]}, success=True),
-        generating("", PAIRS) + generating([], [["append", [5], "x"]]),
-        generating("", PAIRS) + generating([], "x"),
     ],
 )
 def test_what_gradio_does_not_send_is_a_protocol_error_that_shows_it(raw: bytes) -> None:
@@ -147,6 +145,20 @@ def test_what_gradio_does_not_send_is_a_protocol_error_that_shows_it(raw: bytes)
     assert type(outcome.error) is ProtocolError and not outcome.error.retryable
     last = raw.rstrip().rpartition(b"data: ")[2].decode()
     assert outcome.error.frame == last[:2000]
+
+
+@pytest.mark.parametrize("edits", [[["append", [5], "x"]], "x", [["delete", [3], None]], [5]])
+def test_an_update_that_does_not_fit_is_an_error_only_if_no_whole_value_follows(edits: Any) -> None:
+    misfit, later = generating([], edits), generating([], [["append", [0, 1], "b"]])
+    outcome = read(generating("", PAIRS), misfit, later)
+    assert outcome.error is None
+    with pytest.raises(ProtocolError) as caught:
+        outcome.decoder.end([])
+    assert caught.value.frame == misfit.decode().strip().removeprefix("data: ")
+    whole = frame(
+        msg="process_completed", event_id="e1", success=True, output={"data": ["", [["q", "aX"]]]}
+    )
+    assert read(generating("", PAIRS), misfit, later, whole).text == "aX"
 
 
 def test_a_conversation_that_cannot_be_sent_back_is_a_protocol_error() -> None:

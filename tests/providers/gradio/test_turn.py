@@ -122,7 +122,7 @@ def test_the_root_of_the_page_is_never_followed_and_gets_no_token() -> None:
     [
         ("https://qwen-qwen2-5.hf.space", "X-HF-Authorization"),
         ("https://Someone-App.HF.Space.", "X-HF-Authorization"),
-        ("https://huggingface.co/x", "X-HF-Authorization"),
+        ("https://huggingface.co", "X-HF-Authorization"),
         ("https://hf.space.example.org", "Authorization"),
         ("https://nothf.space", "Authorization"),
         ("http://127.0.0.1:7860", "Authorization"),
