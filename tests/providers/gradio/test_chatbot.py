@@ -13,6 +13,8 @@ from glmclient.errors import ProtocolError
 from glmclient.events import Event, TextDelta, TextReplace
 from glmclient.providers.gradio.formats import Chatbot, Format, encode_history, last_answer
 
+from .test_edits import differ
+
 FORMATS: tuple[Format, ...] = ("pairs", "objects", "messages", "parts")
 TURNS = (("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2"))
 
@@ -184,8 +186,6 @@ ANSWERS = st.lists(st.text(max_size=6), min_size=1, max_size=8)
 
 @given(ANSWERS, st.sampled_from(FORMATS))
 def test_any_answers_told_by_edits_add_up(answers: list[str], format: Format) -> None:
-    from .test_edits import differ
-
     values = [encode_history((("user", "q"), ("assistant", text)), format) for text in answers]
     out: list[Event] = []
     chatbot = Chatbot([])
