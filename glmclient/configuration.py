@@ -19,8 +19,15 @@ from .core.steps import Admission
 from .errors import ConfigurationError
 from .providers import ServiceInfo, service
 from .providers.base import Provider, checked_model
-from .routes import authorities, checked_proxy, environment_proxies
-from .transports.base import Route
+from .routes import (
+    Cert,
+    authorities,
+    checked_cert,
+    checked_proxy,
+    checked_verify,
+    environment_proxies,
+)
+from .transports.base import ClientCertificate, Route
 
 __all__ = ["Configuration", "configured", "environment_key_fits"]
 
@@ -38,6 +45,7 @@ class Configuration:
     verify: bool | str
     trust_env: bool
     http_backend: str
+    cert: ClientCertificate | None = None
     clock: Callable[[], float] = time.monotonic
     """Seconds that only grow; a replayed cassette has a clock of its own."""
 
@@ -46,7 +54,7 @@ class Configuration:
         verify, name = self.verify, "verify"
         if verify is True and self.trust_env:
             verify, name = authorities()
-        return Route(self._proxies(), verify, self.clock, name)
+        return Route(self._proxies(), verify, self.clock, name, self.cert)
 
     def _proxies(self) -> Callable[[str], str | None]:
         proxy = self.proxy
@@ -91,6 +99,7 @@ def configured(
     trust_env: bool,
     limits: Limits | None,
     http_backend: str,
+    cert: Cert | None = None,
     key_goes_along: bool = False,
 ) -> Configuration:
     """Return the checked configuration of a client.
@@ -107,9 +116,10 @@ def configured(
         retry=checked_retry(retry),
         limits=_checked_limits(limits),
         proxy=checked_proxy(proxy),
-        verify=_checked_verify(verify),
+        verify=checked_verify(verify),
         trust_env=bool(trust_env),
         http_backend=_checked_backend(http_backend),
+        cert=checked_cert(cert),
     )
 
 
@@ -222,21 +232,6 @@ def _checked_limits(limits: Limits | None) -> Limits:
             f"limits must be a Limits or None, such as Limits(line=1000000), not {type(limits).__name__}."
         )
     return limits
-
-
-def _checked_verify(verify: bool | str) -> bool | str:
-    if isinstance(verify, bool):
-        return verify
-    if not isinstance(verify, (str, os.PathLike)):
-        raise ConfigurationError(
-            f"verify must be True, False or a path to CA certificates, not {verify!r}."
-        )
-    path = os.fspath(verify)
-    if not os.path.exists(path):
-        raise ConfigurationError(
-            f"verify names {path!r}, which does not exist; give a file or folder of CA certificates."
-        )
-    return path
 
 
 def _checked_backend(name: str) -> str:

@@ -336,4 +336,4 @@ class TransportFailure(Exception):
         self.detail = detail
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+        return f"{self.kind}: {self.detail}" if self.detail else f"{self.kind}"

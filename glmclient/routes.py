@@ -1,4 +1,4 @@
-"""Which proxy and which certificate authorities a client uses: its arguments, then the environment.
+"""Which proxy and which certificates a client uses: its arguments, then the environment.
 
 Every client asks this module and no HTTP library decides for itself: requests, httpx and aiohttp read different
 variables, and match ``NO_PROXY`` by different rules.
@@ -13,10 +13,24 @@ import sys
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from .errors import ConfigurationError
+from .transports.base import ClientCertificate
 
-__all__ = ["EnvironmentProxies", "authorities", "checked_proxy", "environment_proxies"]
+__all__ = [
+    "Cert",
+    "EnvironmentProxies",
+    "authorities",
+    "checked_cert",
+    "checked_proxy",
+    "checked_verify",
+    "environment_proxies",
+]
+
+File: TypeAlias = str | os.PathLike[str]
+Cert: TypeAlias = File | tuple[File, File] | tuple[File, File | None, str]
+"""A client certificate: a file with certificate and key, or the two files, or these and the password of the key."""
 
 _PORTS = {"http": 80, "https": 443}
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -189,7 +203,7 @@ def _problem(proxy: str) -> str | None:
     return None if host else "it names no host"
 
 
-# -- certificate authorities -------------------------------------------------------------------------------
+# -- certificates ------------------------------------------------------------------------------------------
 
 
 def authorities() -> tuple[bool | str, str]:
@@ -200,3 +214,54 @@ def authorities() -> tuple[bool | str, str]:
     """
     named = ((os.environ.get(name), name) for name in _AUTHORITIES)
     return next(((value, name) for value, name in named if value), (True, "verify"))
+
+
+def checked_verify(verify: bool | File) -> bool | str:
+    """Return ``verify`` with a path as text.
+
+    Raises:
+        ConfigurationError: it is something else, or the path does not exist.
+    """
+    if isinstance(verify, bool):
+        return verify
+    if not isinstance(verify, (str, os.PathLike)):
+        raise ConfigurationError(
+            f"verify must be True, False or a path to CA certificates, not {verify!r}."
+        )
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise ConfigurationError(
+            f"verify names {path!r}, which does not exist; give a file or folder of CA certificates."
+        )
+    return path
+
+
+def checked_cert(cert: Any) -> ClientCertificate | None:
+    """Return the certificate that a client identifies itself with.
+
+    Args:
+        cert: a `Cert` or ``None``.
+
+    Raises:
+        ConfigurationError: it is something else, or a file does not exist. The password is never shown.
+    """
+    if cert is None:
+        return None
+    parts = cert if isinstance(cert, (tuple, list)) else (cert, None)
+    path, key, password = (*parts, None, None, None)[:3]
+    if (
+        not 2 <= len(parts) <= 3
+        or not isinstance(path, (str, os.PathLike))
+        or not isinstance(key, (str, os.PathLike, type(None)))
+        or not isinstance(password, (str, type(None)))
+    ):
+        raise ConfigurationError(
+            "cert must be the path of a PEM file with certificate and private key, a pair of paths (certificate, key), "
+            "or (certificate, key, password)."
+        )
+    for name in (path, key):
+        if name is not None and not os.path.isfile(name):
+            raise ConfigurationError(
+                f"cert names {os.fspath(name)!r}, which is not a file; give PEM files of the certificate and its key."
+            )
+    return ClientCertificate(os.fspath(path), None if key is None else os.fspath(key), password)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head
 from ..errors import TransportFailure
-from ..transports.base import AsyncChannel, AsyncTransport, SyncChannel, SyncTransport
+from ..transports.base import AsyncChannel, AsyncTransport, SyncChannel, SyncTransport, apart
 from .recorder import Recorder, Tape
 
 __all__ = ["AsyncRecordingTransport", "SyncRecordingTransport"]
@@ -85,7 +85,10 @@ class SyncRecordingTransport:
 
     def apart(self) -> SyncTransport:
         """Return a transport with the same routes and none of the connections; it records, too."""
-        return SyncRecordingTransport(self._inner.apart(), self._recorder)
+        inner = apart(self._inner)
+        if inner is None or inner is self._inner:
+            return self
+        return SyncRecordingTransport(inner, self._recorder)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -12,7 +12,7 @@ from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import CassetteError, TransportFailure
 from ..providers import service
-from ..transports.base import SyncChannel, SyncTransport
+from ..transports.base import SyncChannel
 from .entries import Cassette, Happening, RecordedExchange, parsed
 from .matching import differences
 
@@ -269,10 +269,6 @@ class SyncReplayTransport:
     def open(self) -> SyncChannel:
         """Return a line for one exchange."""
         return _SyncChannel(self._replay, self._base_url)
-
-    def apart(self) -> SyncTransport:
-        """Return itself: there are no connections."""
-        return self
 
     def close(self) -> None:
         """Do nothing: there are no connections."""

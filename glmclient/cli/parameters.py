@@ -144,6 +144,12 @@ _SERVICE = (
     ),
     click.option("--proxy", metavar="URL", help="An HTTP, HTTPS or SOCKS proxy for everything."),
     click.option(
+        "--cert",
+        metavar="FILE",
+        type=click.Path(),
+        help="A PEM file with your certificate and its private key, for servers that ask for one.",
+    ),
+    click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
@@ -268,6 +274,7 @@ class Choices:
     proxy: str | None = field(repr=False)
     timeout: float | None
     verbose: int = 0
+    cert: str | None = None
 
     def client(self, **further: Any) -> SyncClient:
         """Return a client.
@@ -288,6 +295,7 @@ class Choices:
             base_url=self.base_url,
             api_key=self.key,
             proxy=self.proxy,
+            cert=self.cert,
             **further,
         )
 
@@ -314,6 +322,7 @@ def choices_of(
         proxy=settings.get("proxy", given["proxy"]),
         timeout=settings.get("timeout", given["timeout"]),
         verbose=given["verbose"],
+        cert=settings.get("cert", given["cert"]),
     )
 
 

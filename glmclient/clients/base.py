@@ -23,9 +23,12 @@ from ..reply import Reply
 from ..streams.base import BaseStream
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..batch.limiter import Limiter
     from ..cassette import Replay
     from ..cassette.recorder import Recorder
+    from ..routes import Cert
     from ..schemas.answer import TypedAnswer
     from ..schemas.rounds import Repairs
     from ..transports.base import AsyncTransport, SyncTransport
@@ -59,6 +62,8 @@ class BaseClient:
         retry: how often to try before the first event; ``None`` for a single attempt.
         proxy: the URL of an HTTP, HTTPS or SOCKS proxy for everything.
         verify: ``True``, a path to CA certificates, or ``False`` to trust anybody.
+        cert: the client's own certificate, for servers that ask for one: a PEM file with certificate and private key, a
+            pair of files, or ``(certificate, key, password)`` for an encrypted key. A proxy never sees it.
         headers: sent with every request, in place of the provider's own of the same name.
         trust_env: use the proxies and CA certificates that the environment names.
         limits: bounds on what is held in memory.
@@ -87,7 +92,8 @@ class BaseClient:
         timeout: Timeout | float | None = Timeout(),  # noqa: B008 - a frozen value
         retry: RetryPolicy | None = RetryPolicy(),  # noqa: B008 - a frozen value
         proxy: str | None = None,
-        verify: bool | str = True,
+        verify: bool | str | os.PathLike[str] = True,
+        cert: Cert | None = None,
         headers: Mapping[str, str] | None = None,
         trust_env: bool = True,
         limits: Limits | None = None,
@@ -113,6 +119,7 @@ class BaseClient:
             "retry": retry,
             "proxy": proxy,
             "verify": verify,
+            "cert": cert,
             "headers": headers,
             "trust_env": trust_env,
             "limits": limits,
@@ -149,6 +156,22 @@ class BaseClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
 
+    def __copy__(self) -> Self:
+        """Return a client of the same configuration, key included, with connections of its own.
+
+        Copies record into the same file and share a transport of the caller's own.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._streams, twin._closed = {}, False
+        twin._schema_forms = dict(self._schema_forms)
+        twin._connect()
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # The configuration never changes, and a key cannot be copied member by member, since pickling refuses it.
+        return self.__copy__()
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the configuration alone: no connection, no key, no credential among the headers or in the proxy.
 
@@ -157,11 +180,13 @@ class BaseClient:
         """
         given = {**self._arguments, "replay": self._replay, "key_goes_along": self._key_goes_along}
         given["transport"] = self._own_transport
-        headers, proxy = given["headers"], given["proxy"]
+        headers, proxy, cert = given["headers"], given["proxy"], given["cert"]
         if headers is not None:
             given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
         if proxy is not None:
             given["proxy"] = without_user(proxy)
+        if isinstance(cert, (tuple, list)):
+            given["cert"] = tuple(cert[:2])  # without the password
         return given
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -59,9 +59,7 @@ class SyncClient(BaseClient):
 
     def _performing(self) -> SyncTransport:
         if self._own_transport is not None:
-            checked: SyncTransport = checked_transport(
-                self._own_transport, "open", "apart", "close"
-            )
+            checked: SyncTransport = checked_transport(self._own_transport, "open", "close")
             return checked
         from ..transports.requests.transport import RequestsTransport
 

@@ -184,6 +184,12 @@ class BaseConversation(Generic[C, S]):
             copy._memory = self._memory
         return copy
 
+    def __copy__(self) -> Self:
+        return self.fork()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.fork()
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the conversation to a file of mode 0600, in one step; no key is in it.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from ..errors import (
     APIConnectionError,
     APITimeoutError,
+    FailureKind,
     GLMError,
     LimitExceeded,
     ProtocolError,
@@ -25,7 +27,7 @@ _CHECK = "Check the address and any proxy."
 _CONNECTION = {
     "connect": "could not connect: {detail}. Check the address, the network and any proxy.",
     "tls": "TLS failed: {detail}. Check the address; for certificate authorities of your own give "
-    "verify='ca.pem'.",
+    "verify='ca.pem', and to a server that asks for a certificate give cert='client.pem'.",
     "proxy": "the proxy failed: {detail}. Check proxy= and the proxy variables of the environment.",
     "proxy_refused": "the proxy refused: {detail}. Check proxy=, with user and password if it asks "
     "for them, and the proxy variables of the environment.",
@@ -79,8 +81,12 @@ def meaning(
         return ProtocolError(
             f"the answer is not HTTP ({detail}); {progress}. {_CHECK}", frame=detail
         )
+    if kind == "ended":
+        return ended_early(progress)
     if kind == "stale":
         kind = "broken"
+    if kind not in get_args(FailureKind):
+        return _of_unknown_kind(failure, progress)
     if kind == "broken" and progress.handed_over:
         return StreamInterrupted(
             f"the connection broke before the service's end mark ({detail}); {progress}. {_AGAIN}",
@@ -89,6 +95,17 @@ def meaning(
     return APIConnectionError(
         _CONNECTION[kind].format(detail=detail), retryable=kind not in _LASTING
     )
+
+
+def _of_unknown_kind(failure: TransportFailure, progress: Progress) -> GLMError:
+    """Return the error for a failure that only a third party's transport can report."""
+    kinds = ", ".join(get_args(FailureKind))
+    message = (
+        f"the transport reported a failure of the unknown kind {str(failure.kind)[:40]!r} ({failure.detail}); "
+        f"{progress}. Correct the transport: TransportFailure takes one of {kinds}."
+    )
+    kind = StreamInterrupted if progress.handed_over else APIConnectionError
+    return kind(message, retryable=False)
 
 
 def ended_early(progress: Progress) -> GLMError:

@@ -33,6 +33,12 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret('***')"
 
+    def __copy__(self) -> Secret:
+        return self  # it never changes, and copies within the process need it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a key is never pickled; give it again, or set its environment variable")
 

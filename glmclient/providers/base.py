@@ -6,7 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..core.exchange import Exchange, Flow
 from ..core.http import checked_base_url, checked_headers
@@ -14,6 +14,9 @@ from ..core.identity import Identity
 from ..core.secrets import is_credential
 from ..errors import ConfigurationError
 from ..messages import Messages
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "Capabilities",
@@ -144,6 +147,17 @@ class Provider(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={self.url!r})"
+
+    def __copy__(self) -> Self:
+        """Return a copy for this process: unlike a pickle it has the key and every header."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.headers = dict(self.headers)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Nothing but the headers can change; a copy of the whole could not include the key.
+        return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what may be pickled: no credential among the headers; a key refuses it itself."""

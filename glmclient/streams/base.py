@@ -309,6 +309,13 @@ class BaseStream:
         """The answer is whole: what is left of the flow gives the connection back for the next one."""
         return self.finish is not None
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Two streams on one connection would each read a part of the answer. copy and pickle both ask this method.
+        raise TypeError(
+            f"{type(self).__name__} cannot be copied or pickled: it owns its connection. Copy what came, "
+            "such as `stream.partial`, or ask again."
+        )
+
     def _ipython_display_(self) -> None:
         in_notebook("display_stream", self)
 

@@ -12,7 +12,7 @@ from ..core.http import Request
 from ..errors import SchemaError, TransportFailure
 from ..events import Event
 from ..reply import Reply
-from ..transports.base import SyncChannel, SyncTransport
+from ..transports.base import SyncChannel, SyncTransport, apart
 from .base import (
     ENDS,
     BaseStream,
@@ -243,7 +243,7 @@ class Stream(BaseStream):
         finally:
             self._channel.close()
         if request is not None:
-            _tell(self._transport.apart(), self._exchange, request)
+            _tell(self._transport, self._exchange, request)
 
     def _let_go(self) -> None:
         self._channel.abandon()
@@ -260,7 +260,8 @@ def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> Non
 
     It goes over a connection of its own: leaving may happen in a finalizer, which must not touch the pool's lock.
     """
-    channel = transport.open()
+    own = apart(transport)
+    channel = (transport if own is None else own).open()
     try:
         channel.send(exchange.farewell(request))
     except TransportFailure as failure:
@@ -268,7 +269,8 @@ def _tell(transport: SyncTransport, exchange: Exchange, request: Request) -> Non
         log.debug("the service could not be told: %s", failure.kind)
     finally:
         channel.close()
-        transport.close()
+        if own is not None and own is not transport:
+            own.close()
 
 
 def repaired(stream: Stream, ask: Callable[[Any, Any], Stream], rounds: RepairRounds) -> Reply[Any]:

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import functools
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -63,18 +64,22 @@ class _Connection(httpx.AsyncBaseTransport):
     def __init__(self, route: Route, key: Key) -> None:
         address, proxy = key
         _check(proxy)
-        secure = address.startswith("https:") or (proxy or "").startswith("https:")
+        context = plain_context()
+        if address.startswith("https:"):
+            context = tls_context(route.verify, route.verify_name, route.cert)
         self._proxy = None if proxy is None else _proxy(proxy)
         factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=1,
-            ssl=tls_context(route.verify, route.verify_name) if secure else plain_context(),
+            ssl=context,
             keepalive_timeout=KEEPALIVE_SECONDS,
             socket_factory=_socket,
         )
         # aiohttp documents no other way to choose the protocol. If it renamed the attribute, the test of bytes that
         # follow a body of known length would fail.
         connector._factory = factory  # type: ignore[assignment]
+        if proxy is not None and proxy.startswith("https:"):
+            connector.proxy_context = tls_context(route.verify, route.verify_name)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -140,6 +145,18 @@ class _Connection(httpx.AsyncBaseTransport):
         if body is not None:
             await body.aclose()
         await self._session.close()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's connector with another TLS context for the proxy: a client certificate is for the service alone."""
+
+    proxy_context: ssl.SSLContext | None = None
+
+    def _get_ssl_context(self, req: Any) -> ssl.SSLContext | None:
+        # Not public. If aiohttp renamed it, the test of a proxy that asks for a certificate would fail.
+        if self.proxy_context is not None and req.proxy is None:
+            return self.proxy_context
+        return super()._get_ssl_context(req)
 
 
 class _Protocol(ResponseHandler):

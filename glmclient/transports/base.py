@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..core.exchange import Read, Release, Send
@@ -14,14 +14,31 @@ from ..errors import FailureKind
 __all__ = [
     "AsyncChannel",
     "AsyncTransport",
+    "ClientCertificate",
     "Route",
     "SyncChannel",
     "SyncTransport",
+    "apart",
     "proxy_failure",
     "scrubbed",
 ]
 
 _CREDENTIALS = re.compile(r"//[^/@\s'\"]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """How a client identifies itself to a server that asks for a certificate.
+
+    Args:
+        path: a PEM file with the certificate and, where the server needs them, those of its issuers.
+        key: a PEM file with the private key; ``None`` if ``path`` holds it, too.
+        password: of an encrypted private key.
+    """
+
+    path: str
+    key: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +50,14 @@ class Route:
         verify: ``True``, a path to certificate authorities, or ``False``.
         clock: seconds that only grow; deadlines are times of it.
         verify_name: the argument or the environment variable that ``verify`` comes from, for messages.
+        cert: shown to the service, and never to a proxy.
     """
 
     proxy: Callable[[str], str | None]
     verify: bool | str
     clock: Callable[[], float]
     verify_name: str = "verify"
+    cert: ClientCertificate | None = None
 
 
 class SyncChannel(Protocol):
@@ -62,13 +81,14 @@ class SyncChannel(Protocol):
 
 
 class SyncTransport(Protocol):
-    """Opens channels; holds the connection pool."""
+    """Opens channels; holds the connection pool.
+
+    A stream that is left may have to tell the service, and may be left in a finalizer, which must not wait for the lock
+    of a pool. A transport whose pool has a lock also has a method ``apart()``: it returns a transport with the same
+    routes and none of the connections, which is closed after that one request.
+    """
 
     def open(self) -> SyncChannel: ...
-
-    def apart(self) -> SyncTransport:
-        """Return a transport with the same routes and none of the connections."""
-        ...
 
     def close(self) -> None: ...
 
@@ -99,6 +119,12 @@ class AsyncTransport(Protocol):
     def open(self) -> AsyncChannel: ...
 
     async def aclose(self) -> None: ...
+
+
+def apart(transport: SyncTransport) -> SyncTransport | None:
+    """Return a transport without the connections of ``transport``; ``None`` if it does not make one."""
+    made: Callable[[], SyncTransport] | None = getattr(transport, "apart", None)
+    return None if made is None else made()
 
 
 def scrubbed(text: str) -> str:

@@ -6,6 +6,7 @@ import os
 import ssl
 
 from ..errors import ConfigurationError
+from .base import ClientCertificate
 
 __all__ = ["plain_context", "tls_context"]
 
@@ -13,27 +14,35 @@ _contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
 _PLAIN = (0, False)
 
 
-def tls_context(verify: bool | str, name: str = "verify") -> ssl.SSLContext:
+def tls_context(
+    verify: bool | str, name: str = "verify", cert: ClientCertificate | None = None
+) -> ssl.SSLContext:
     """Return the context for ``verify``; building one takes some 20 ms.
 
     Args:
         verify: ``True`` for the certificate authorities of certifi, a path to a bundle file or directory of
             your own, or ``False`` to accept every certificate.
         name: the argument or the environment variable that ``verify`` comes from, for messages.
+        cert: the client's own certificate.
 
     Raises:
-        ConfigurationError: the path holds no certificates.
+        ConfigurationError: the path holds no certificates, or ``cert`` cannot be used.
     """
     # No lock guards it, because a fork could copy that locked: two contexts made at once are as good as one.
-    key = (os.getpid(), *_identity(verify))
+    key: tuple[object, ...] = (os.getpid(), *_identity(verify))
+    if cert is not None:
+        key = (*key, cert, *_identity(cert.path), *_identity(cert.key or False))
     context = _contexts.get(key)
     if context is None:
-        context = _contexts.setdefault(key, _built(verify, name))
+        context = _built(verify, name)
+        if cert is not None:
+            _identify(context, cert)
+        context = _contexts.setdefault(key, context)
     return context
 
 
 def _identity(verify: bool | str) -> tuple[object, ...]:
-    """Return what tells apart two values of ``verify``.
+    """Return what tells apart two values of ``verify``, or two paths of ``cert``.
 
     A path alone does not: relative paths mean another file in another folder, and files are replaced.
     """
@@ -76,3 +85,26 @@ def _built(verify: bool | str, name: str) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _identify(context: ssl.SSLContext, cert: ClientCertificate) -> None:
+    """Have ``context`` show the client's certificate where a server asks for one."""
+
+    def password() -> str:
+        # Without a function, OpenSSL would ask for the password on the terminal, and wait.
+        if cert.password is None:
+            raise ConfigurationError(
+                "the private key of cert is encrypted; give its password as cert=(certificate, key, password)."
+            )
+        return cert.password
+
+    try:
+        context.load_cert_chain(cert.path, cert.key, password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        if isinstance(error, ConfigurationError):
+            raise
+        paths = " and ".join(repr(path) for path in (cert.path, cert.key) if path is not None)
+        raise ConfigurationError(
+            f"cert names {paths}, which cannot be used: {error}. Give PEM files of a certificate and its private key, "
+            "and the right password if the key is encrypted."
+        ) from None

@@ -77,6 +77,14 @@ def test_every_error_has_an_exit_code_that_is_documented() -> None:
         ("Check base_url.", "Check --base-url."),
         ("give api_key= with a token", "give --key with a token"),
         ("Check proxy= and more", "Check --proxy  and more"),
+        (
+            "verify='ca.pem', and for a server cert='client.pem'.",
+            "SSL_CERT_FILE=ca.pem in the environment, and for a server --cert client.pem.",
+        ),
+        (
+            "encrypted; give its password as cert=(certificate, key, password).",
+            "encrypted; decrypt it first, such as by `openssl pkey -in key.pem`.",
+        ),
         ("use provider='zai' with a key", "use -p zai with a key"),
         ("platform: provider='zai' or 'bigmodel' with", "platform: -p zai or -p bigmodel with"),
         ("What came is on `error.partial`; ask", "What came is shown; ask"),

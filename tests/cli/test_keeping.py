@@ -127,6 +127,7 @@ def test_nothing_is_read_from_the_working_directory(
         ("openai.base_url", "http://h/v1", "http://h/v1"),
         ("proxy", "socks5://user:password@h:1080", "socks5://user:password@h:1080"),
         ("system", "Be brief.", "Be brief."),
+        ("cert", "client.pem", "client.pem"),
     ],
 )
 def test_settings_that_there_are(name: str, value: str, kept: Any) -> None:

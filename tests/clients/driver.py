@@ -15,13 +15,14 @@ from functools import partial
 from typing import Any
 
 import anyio
+import pytest
 import trio
 
 from glmclient import AsyncClient, RetryPolicy, SyncClient, Timeout
 from glmclient.core.exchange import Exchange
 from glmclient.core.identity import Identity
 
-__all__ = ["SECONDS", "Driver", "drivers", "exchanged"]
+__all__ = ["EVERY_BACKEND", "SECONDS", "Driver", "drivers", "exchanged"]
 
 SECONDS = 20.0
 """Only keeps a broken test from hanging."""
@@ -114,7 +115,7 @@ class Mirror:
 
 
 class Driver:
-    """Runs test bodies in one of three ways, and makes clients for them."""
+    """Runs test bodies in one of the ways, and makes clients for them."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -127,7 +128,7 @@ class Driver:
         """Run the body of a test."""
         if self.is_sync:
             result = at_once(function(**arguments))
-        elif self.name == "asyncio":
+        elif self.name != "trio":
             result = asyncio.run(function(**arguments))
         else:
             result = trio.run(partial(function, **arguments))
@@ -137,6 +138,8 @@ class Driver:
     def client(self, *args: Any, **options: Any) -> Any:
         """Return a client that gives up before the test hangs, and tries again without a pause."""
         options = {"timeout": PATIENT, "retry": AT_ONCE, "trust_env": False, **options}
+        if self.name == "aiohttp":
+            options["http_backend"] = "aiohttp"
         return (
             Mirror(SyncClient(*args, **options)) if self.is_sync else AsyncClient(*args, **options)
         )
@@ -199,6 +202,11 @@ async def raising_the_first() -> AsyncIterator[None]:
 
 
 drivers = [Driver("sync"), Driver("asyncio"), Driver("trio")]
+
+EVERY_BACKEND = pytest.mark.parametrize(
+    "driver", [*drivers, Driver("aiohttp")], ids=repr, indirect=True
+)
+"""Runs a test on aiohttp as well."""
 
 
 def exchanged(**changes: Any) -> Exchange:

@@ -164,7 +164,15 @@ class Peer:
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak TLS from here on."""
-        self._sock = context.wrap_socket(self._sock, server_side=True)
+        with self._sock.dup() as raw:
+            try:
+                self._sock = context.wrap_socket(self._sock, server_side=True)
+            except ssl.SSLError:
+                # Closing a socket with unread bytes resets the connection, and the client loses the alert.
+                raw.settimeout(SECONDS)
+                while raw.recv(65536):
+                    pass
+                raise
 
     @property
     def socket(self) -> socket.socket:

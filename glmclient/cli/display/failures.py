@@ -32,6 +32,11 @@ _IN_A_TERMINAL: tuple[tuple[str, str], ...] = (
     (r"(?<![\w.])proxy=", "--proxy "),
     (r"(?<![\w.])model=", "-m "),
     (r"verify='ca\.pem'", "SSL_CERT_FILE=ca.pem in the environment"),
+    (r"cert='client\.pem'", "--cert client.pem"),
+    (
+        r"give its password as cert=\(certificate, key, password\)",
+        "decrypt it first, such as by `openssl pkey -in key.pem`",
+    ),
     (r"provider='zai' or 'bigmodel'", "-p zai or -p bigmodel"),
     (r"provider='(\w+)'", r"-p \1"),
     (r"What came is on `error\.partial`", "What came is shown"),

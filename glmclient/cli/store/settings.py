@@ -96,6 +96,7 @@ SETTINGS: Mapping[str, tuple[Callable[[str, str], Any], str]] = {
     "system": (_text, "there is no system message"),
     "timeout": (_seconds, "a whole answer may take as long as the library allows"),
     "proxy": (_proxy, "the environment's proxies are used"),
+    "cert": (_text, "no client certificate is shown to servers that ask for one"),
     "plain": (_switch, "Markdown is rendered on a terminal; on leaves it as it is"),
     "hide_reasoning": (_switch, "the model's thinking is shown; on hides it"),
     "usage": (_switch, "tokens and timing are not shown; on shows them after an answer"),

@@ -32,6 +32,8 @@ TICK_SECONDS = 0.02
 
 _CUT = re.compile("peer closed|disconnected|without sending")
 """What h11 says of a connection that ended too early, in the exception that it also raises for garbage."""
+_ALERT = re.compile(r"\[SSL: \w*_ALERT_\w+\]")
+"""A refusal by the other end of TLS."""
 
 
 GONE = (
@@ -278,6 +280,11 @@ class HttpxChannel:
         said = str(error)
         if kind == "connect" and any(isinstance(e, ssl.SSLError) for e in _causes(error)):
             kind = "tls"
+        elif kind == "broken" and (
+            alert := next(filter(_ALERT.search, map(str, _causes(error))), "")
+        ):
+            # Over TLS 1.3 a server refuses the client's certificate after the handshake, in place of an answer.
+            kind, said = "tls", alert
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
         elif kind == "garbage" and _CUT.search(said):

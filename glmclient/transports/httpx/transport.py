@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Callable
 
 import httpx
@@ -50,9 +49,10 @@ class HttpxTransport:
 
     def _connection(self, key: Key) -> httpx.AsyncBaseTransport:
         address, proxy = key
-        secure = address.startswith("https:") or (proxy or "").startswith("https:")
         route = self.route
-        context = tls_context(route.verify, route.verify_name) if secure else plain_context()
+        context = plain_context()
+        if address.startswith("https:"):
+            context = tls_context(route.verify, route.verify_name, route.cert)
         limits = httpx.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
         )
@@ -61,14 +61,16 @@ class HttpxTransport:
             trust_env=False,
             limits=limits,
             socket_options=KEEPALIVE_OPTIONS,
-            proxy=None if proxy is None else _proxy(proxy, context),
+            proxy=None if proxy is None else _proxy(proxy, route),
         )
 
 
-def _proxy(url: str, context: ssl.SSLContext) -> httpx.Proxy:
+def _proxy(url: str, route: Route) -> httpx.Proxy:
     # httpcore always has a SOCKS proxy look names up, but not every version knows the name for that; and it refuses a
     # context for a proxy that TLS does not lead to.
     return httpx.Proxy(
         url.replace("socks5h://", "socks5://", 1),
-        ssl_context=context if url.startswith("https:") else None,
+        ssl_context=tls_context(route.verify, route.verify_name)
+        if url.startswith("https:")
+        else None,
     )

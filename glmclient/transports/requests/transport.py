@@ -40,8 +40,8 @@ FRAMING_BYTES = 4 * READ_BYTES
 class _Adapter(requests.adapters.HTTPAdapter):
     """requests' own adapter over our pools, with one TLS context a process instead of one a connection."""
 
-    def __init__(self, verify: bool | str, socks: SocksProxy | None) -> None:
-        self._verify = verify
+    def __init__(self, route: Route, socks: SocksProxy | None) -> None:
+        self._route = route
         self._socks = socks
         super().__init__(pool_maxsize=POOL_CONNECTIONS)
 
@@ -51,7 +51,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy.startswith("https:"):
-            kwargs["proxy_ssl_context"] = tls_context(self._verify)
+            kwargs["proxy_ssl_context"] = tls_context(self._route.verify)
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = pools()
         return manager
@@ -70,7 +70,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     ) -> tuple[Any, Any]:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         if host["scheme"] == "https":
-            pool = {"ssl_context": tls_context(verify)}
+            pool = {"ssl_context": tls_context(verify, cert=self._route.cert)}
         return host, pool
 
     def close(self) -> None:
@@ -138,8 +138,8 @@ class RequestsChannel:
         url = step.request.url
         proxy = self.route.proxy(url)
         if "https:" in (url[:6], (proxy or "")[:6]):
-            # requests would report wrong certificate authorities as a wrong URL.
-            tls_context(self.route.verify, self.route.verify_name)
+            # requests would report wrong certificates as a wrong URL.
+            tls_context(self.route.verify, self.route.verify_name, self.route.cert)
         before, performing.channel = performing.channel, self  # a finalizer may send in between
         try:
             request = requests.Request(
@@ -349,7 +349,7 @@ class RequestsTransport:
         adapter = self._adapters.get(key)
         if adapter is None:
             proxy = None if socks is None else SocksProxy.of(socks)
-            adapter = self._adapters.setdefault(key, _Adapter(self.route.verify, proxy))
+            adapter = self._adapters.setdefault(key, _Adapter(self.route, proxy))
             for other in [other for other in self._adapters if other[0] != key[0]]:
                 self._adapters.pop(other, None)
         return adapter
