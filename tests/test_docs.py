@@ -168,8 +168,30 @@ def stands_still(block: Block) -> bool:
     return block.remark.startswith("not run:")
 
 
+def runs_elsewhere(page: Path) -> bool:
+    """Return whether a page is run by tests/integrations, beside the library that it is about."""
+    return page.parent.name == "integrations"
+
+
+def test_each_page_about_an_integration_is_run_there() -> None:
+    folders = ROOT / "tests" / "integrations"
+    for page in filter(runs_elsewhere, PAGES):
+        tests = [
+            path.read_text(encoding="utf-8") for path in (folders / page.stem).glob("test_*.py")
+        ]
+        assert any(page.name in test for test in tests), (
+            f"no test in {folders / page.stem} runs {page.name}"
+        )
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))], ids=shown
+    "page",
+    [
+        page
+        for page in PAGES
+        if any(b.language == "python" for b in blocks(page)) and not runs_elsewhere(page)
+    ],
+    ids=shown,
 )
 def test_the_code_of_a_page_runs(
     page: Path, environment: dict[str, str], runner: Runner, tmp_path: Path
@@ -224,7 +246,20 @@ def test_every_block_says_what_it_is() -> None:
 
 # -- shell -----------------------------------------------------------------------------------------
 
-OTHERS = {"cat", "cd", "curl", "echo", "export", "git", "jq", "ollama", "vllm", "uv", "source"}
+OTHERS = {
+    "llm",
+    "cat",
+    "cd",
+    "curl",
+    "echo",
+    "export",
+    "git",
+    "jq",
+    "ollama",
+    "vllm",
+    "uv",
+    "source",
+}
 
 
 def commands(block: Block) -> Iterator[list[str]]:
