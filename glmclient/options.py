@@ -1,12 +1,18 @@
-"""The options of a question, typed; each provider takes some of them and refuses the others."""
+"""The arguments of a question, typed; each provider takes some of the options and refuses the others."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .providers.chat_completions.parameters import PlatformOptions
 
-__all__ = ["ChatOptions"]
+if TYPE_CHECKING:
+    from .core.limits import Timeout
+    from .core.retry import RetryPolicy
+    from .events import Finish
+    from .reply import Reply
+
+__all__ = ["ChatOptions", "QuestionArguments", "TurnArguments"]
 
 
 class ChatOptions(PlatformOptions, total=False):
@@ -27,3 +33,20 @@ class ChatOptions(PlatformOptions, total=False):
     # Gradio Spaces
     fn_index: int | None
     trigger_id: int | None
+
+
+class TurnArguments(ChatOptions, total=False):
+    """The keyword arguments of one turn of a conversation: how it is sent, and the options of the provider.
+
+    An argument that is left out is the conversation's or the client's own; ``None`` is a value of its own.
+    """
+
+    model: str | None
+    timeout: Timeout | float | None
+    retry: RetryPolicy | None
+
+
+class QuestionArguments(TurnArguments, total=False):
+    """The keyword arguments of one question to a client."""
+
+    continue_from: Reply | Finish | None

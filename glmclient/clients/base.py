@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..configuration import Configuration, checked_retry, configured
@@ -20,33 +20,26 @@ from ..messages import Messages
 from ..providers import DEFAULT_SERVICE
 from ..providers.base import Provider
 from ..reply import Reply
+from ..signatures import complete
 from ..streams.base import BaseStream
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from ..batch.limiter import Limiter
+    from ..batch.run import BatchReport
     from ..cassette import Replay
     from ..cassette.recorder import Recorder
+    from ..options import ChatOptions
     from ..routes import Cert
     from ..schemas.answer import TypedAnswer
     from ..schemas.rounds import Repairs
     from ..transports.base import AsyncTransport, SyncTransport
 
-__all__ = ["UNSET", "BaseClient"]
+__all__ = ["BaseClient"]
 
-
-class _Unset:
-    """The value of an argument that was not given, where ``None`` means something."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Any = _Unset()
-
-
-_NO_OPTIONS: Mapping[str, Any] = {}
+_NOT_OPTIONS = frozenset({"model", "timeout", "retry", "continue_from"})
+"""The keys of `QuestionArguments` that are not options of the provider."""
 
 
 class BaseClient:
@@ -81,6 +74,9 @@ class BaseClient:
 
     _key_goes_along: bool = False
     """The caller gave a key for this address; a pickled copy may then use the one of its own environment there."""
+
+    def __init_subclass__(cls) -> None:
+        complete(cls, BaseClient)
 
     def __init__(
         self,
@@ -193,52 +189,239 @@ class BaseClient:
         self._key_goes_along = state["key_goes_along"]
         self.__init__(**{k: v for k, v in state.items() if k != "key_goes_along"})  # type: ignore[misc]
 
+    # -- what both clients have, documented once; `complete` gives signatures and texts to the clients ------
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = None,
+        schema: Any = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Any:
+        """Ask, and return the answer as a stream of events.
+
+        Args:
+            messages: one user message as text, or a sequence of ``{"role", "content"}`` mappings.
+            model: the model for this question.
+            timeout: time limits for this question.
+            retry: attempts for this question.
+            continue_from: the reply to go on from, for services that keep the conversation themselves.
+            schema: the type of the answer, or a JSON Schema mapping. The stream then has ``.value_stream`` and
+                ``.parsed``; it is one round, never repaired.
+            options: what the provider takes; an option that it cannot honour is an error.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+        """
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        continue_from: Reply | Finish | None = None,
+        schema: Any = ...,
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Any:
+        """Ask, and return the whole answer: `stream`, drained.
+
+        Args:
+            schema: the type of the answer: a dataclass, ``TypedDict``, ``list[...]``, msgspec Struct, pydantic model,
+                or a JSON Schema mapping. ``reply.parsed`` is its value.
+            repair: further rounds that send the problems back if the answer does not fit the schema.
+
+        Raises:
+            SchemaError: the answer still does not fit.
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+
+    def run(
+        self,
+        messages: Messages,
+        tools: Iterable[Any] | None = None,
+        *,
+        max_rounds: int = ...,
+        raise_tool_errors: bool = ...,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        schema: Any = ...,
+        **options: Any,
+    ) -> Any:
+        """Ask, run the functions that the model calls, and ask again with their results, until it answers.
+
+        Args:
+            messages: one user message as text, or a sequence of ``{"role", "content"}`` mappings.
+            tools: functions, `glmclient.tool` objects, and mappings, which are a service's own tools and are passed
+                on. A function is described to the model by its signature and docstring. Plain
+                functions run in threads; `AsyncClient` takes ``async def`` functions too.
+            max_rounds: requests at most.
+            raise_tool_errors: raise what goes wrong in a call. Otherwise the model is told, as the result of the call.
+            model: the model for every round.
+            timeout: time limits; ``total`` covers the whole run, functions included.
+            retry: attempts of each round.
+            schema: the type of the last answer, as `stream` takes it.
+            options: what the provider takes, for every round.
+
+        Returns:
+            an iterator of events and a context manager, from `AsyncClient` an asynchronous one. Nothing is sent
+            before it is read.
+
+        Raises:
+            ConfigurationError: something is wrong with the question, the service has no tools, or a function cannot
+                be described; nothing was sent.
+        """
+
+    def conversation(
+        self,
+        *,
+        system: str | None = ...,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Any:
+        """Begin a conversation; it carries what the service needs from one turn to the next.
+
+        Args:
+            system: the system message.
+            model: the model for every turn that does not name one.
+            options: for every turn.
+
+        Raises:
+            ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
+        """
+
+    def map(
+        self,
+        rows: Iterable[Any],
+        *,
+        concurrency: int | Literal["auto"] = ...,
+        ordered: bool = ...,
+        **options: Any,
+    ) -> Any:
+        """Ask many questions, several at once, and return their results as they complete.
+
+        Args:
+            rows: an iterable of texts, of sequences of messages, or of mappings with ``prompt`` or ``messages`` and,
+                where wanted, an ``id`` and options of their own; `AsyncClient` takes asynchronous iterables too. Rows
+                are pulled as they are needed.
+            concurrency: questions under way at once in this call, or ``"auto"`` to find the number that the service
+                allows. The client's limiter applies as well.
+            ordered: hand results out in the order of the rows.
+            options: ``model``, ``timeout``, ``retry`` and the options of `stream`, for every row.
+
+        Returns:
+            An iterator and context manager of `Result`. It never raises for a row: ``result.error`` holds the error.
+            A refusal for rate is no error: the row waits and is asked again.
+
+        Raises:
+            ConfigurationError: an argument is wrong.
+        """
+
+    def batch(
+        self,
+        rows: Any,
+        output: str | os.PathLike[str],
+        *,
+        concurrency: int | Literal["auto"] = ...,
+        retry_errors: bool = ...,
+        max_errors: int | None = ...,
+        ordered: bool = ...,
+        format: Literal["jsonl", "openai"] = ...,
+        progress: Callable[[BatchReport], object] | None = ...,
+        system: str | None = ...,
+        **options: Any,
+    ) -> Any:
+        """Ask the questions of a file, and append each answer to another file as a line of JSON.
+
+        A run that was killed, interrupted or stopped goes on where it was: call it again. Rows that are done are
+        skipped, and a row whose question, model or options changed is asked again.
+
+        Args:
+            rows: a path of JSON lines, ``"-"`` for standard input, or any iterable of rows as for `map`. A string is
+                a path.
+            output: the file to append to. It is locked while it is written.
+            concurrency: questions under way at once, or ``"auto"``.
+            retry_errors: ask rows again that failed with an error that is retryable.
+            max_errors: error rows after which the run stops.
+            ordered: sort the output by the order of the rows at the end.
+            format: ``"openai"`` writes the lines of OpenAI's batch output.
+            progress: called after each row with the report so far.
+            system: the system message of rows without one.
+            options: ``model``, ``timeout``, ``retry`` and the options of `stream`, for every row.
+
+        Returns:
+            The counts. ``report.stopped`` is the error that ended the run early: a full disk, ``max_errors``, or an
+            error that every further row would meet, such as a used-up balance.
+
+        Raises:
+            ConfigurationError: an argument is wrong, the input cannot be read, or another process writes the output.
+            OSError: the output cannot be opened.
+        """
+
+    def models(self) -> Any:
+        """Return the models that the service offers.
+
+        Raises:
+            GLMError: the service could not be asked.
+        """
+
     # -- a question becomes an exchange --------------------------------------------------------------------
 
     def _ask(
         self,
         messages: Messages,
-        model: str | None,
-        timeout: Any,
-        retry: Any,
-        continue_from: Reply | Finish | None,
-        options: Mapping[str, Any],
-        limiter: Limiter | None = None,
+        arguments: Mapping[str, Any],
         schema: Any = None,
+        limiter: Limiter | None = None,
     ) -> tuple[Exchange, Flow[None], TypedAnswer | None]:
-        provider, given = self.provider, dict(options)
-        if continue_from is not None:
-            given.update(_continuing(continue_from))
-        if given.get("tools") is not None:
-            given["tools"] = _described(given["tools"])
-        model = model if model is not None else self._configuration.model
+        """Return what performs a question; ``arguments`` are `QuestionArguments`."""
+        provider = self.provider
+        options = {name: value for name, value in arguments.items() if name not in _NOT_OPTIONS}
+        previous = arguments.get("continue_from")
+        if previous is not None:
+            options.update(_continuing(previous))
+        if options.get("tools") is not None:
+            options["tools"] = _described(options["tools"])
+        model = arguments.get("model")
+        if model is None:
+            model = self._configuration.model
         typed = None
         if schema is not None:
             from ..schemas.answer import TypedAnswer
             from ..schemas.rounds import Asking, question_of
 
             question = question_of(schema)
-            asking = Asking(provider, question, messages, model, given, self._schema_forms)
-            messages, given = asking.asked
+            asking = Asking(provider, question, messages, model, options, self._schema_forms)
+            messages, options = asking.asked
             attempt, typed = asking.attempt, TypedAnswer(question)
         else:
-            chat = provider.prepare(messages, model, given)
+            chat = provider.prepare(messages, model, options)
 
             def attempt(exchange: Exchange) -> Flow[None]:
                 return provider.attempt(chat, exchange)
 
         if self._recorder is not None:
-            self._recorder.asked(messages, model, given)
-        exchange = self._exchange(timeout, retry, limiter, messages, given)
+            self._recorder.asked(messages, model, options)
+        exchange = self._exchange(arguments, limiter, lambda: _tokens(messages, options))
         return exchange, exchange.turn(lambda: attempt(exchange)), typed
 
-    def _repairs(self, rounds: int, messages: Messages, timeout: Any) -> Repairs:
+    def _repairs(self, rounds: int, messages: Messages, arguments: Mapping[str, Any]) -> Repairs:
         """Return the further rounds of a question with a schema."""
         from ..schemas.rounds import Repairs
 
-        own = self._configuration
-        limits = own.timeout if timeout is UNSET else Timeout.of(timeout)
-        return Repairs(rounds, messages, limits, own.clock)
+        return Repairs(rounds, messages, self._timeout(arguments), self._configuration.clock)
+
+    def _timeout(self, arguments: Mapping[str, Any]) -> Timeout:
+        """Return the time limits of a question: its own, or the client's."""
+        own = self._configuration.timeout
+        return Timeout.of(arguments["timeout"]) if "timeout" in arguments else own
 
     def _open_streams(self) -> list[Any]:
         """Return the streams that are open; it is a copy, since other threads may begin and end some."""
@@ -247,17 +430,16 @@ class BaseClient:
 
     def _exchange(
         self,
-        timeout: Any,
-        retry: Any,
+        arguments: Mapping[str, Any],
         limiter: Limiter | None = None,
-        messages: Messages = "",
-        options: Mapping[str, Any] = _NO_OPTIONS,
+        tokens: Callable[[], int] = int,
     ) -> Exchange:
         """Return a new exchange.
 
         Args:
+            arguments: of the question; its time limits and its retry policy, if it has its own.
             limiter: of one call of `map`, which waits out refusals for rate.
-            messages: with ``options``, what the limiters estimate the tokens from.
+            tokens: estimates the tokens of the question, for the limiters.
         """
         if self._closed:
             raise StreamMisuse(
@@ -266,11 +448,11 @@ class BaseClient:
         own = self._configuration
         limiters = tuple(each for each in (limiter, self._limiter) if each is not None)
         return own.exchange(
-            own.timeout if timeout is UNSET else Timeout.of(timeout),
-            own.retry if retry is UNSET else checked_retry(retry),
+            self._timeout(arguments),
+            checked_retry(arguments["retry"]) if "retry" in arguments else own.retry,
             limiters=limiters,
             patient=limiter is not None,
-            tokens=_tokens(messages, options) if limiters else 0,
+            tokens=tokens() if limiters else 0,
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from ..clients.base import UNSET, BaseClient, described_options
+from ..clients.base import BaseClient, described_options
 from ..errors import ConfigurationError, StreamMisuse
 from ..events import Finish
 from ..messages import Messages, checked_messages
 from ..reply import Reply
+from ..signatures import complete
 from ..streams.base import BaseStream
 from .file import SavedConversation
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..clients.sync_client import SyncClient
     from ..core.limits import Timeout
     from ..core.retry import RetryPolicy
-    from ..options import ChatOptions
+    from ..options import ChatOptions, QuestionArguments, TurnArguments
     from ..runs.async_run import AsyncRun
     from ..runs.base import BaseRun
     from ..runs.sync_run import Run
@@ -53,6 +54,9 @@ class BaseConversation(Generic[C, S]):
         ConfigurationError: ``system`` is not text, or the provider cannot honour the model or an option.
     """
 
+    def __init_subclass__(cls) -> None:
+        complete(cls, BaseConversation)
+
     def __init__(
         self,
         client: C,
@@ -73,8 +77,6 @@ class BaseConversation(Generic[C, S]):
         self._memory: Finish | None = None
         """The last answer, while it holds what the service goes on from."""
         self._said: tuple[dict[str, Any], ...] = ()
-        self._sent: list[dict[str, Any]] = []
-        """The messages of the last turn as they were sent."""
         self._pending: S | BaseRun[Any] | None = None
         """The answer that is being read, or was left; it is looked at when somebody asks."""
 
@@ -122,10 +124,99 @@ class BaseConversation(Generic[C, S]):
             self._memory = None  # it is the conversation itself, without this turn
         return True
 
+    # -- what both conversations have, documented once -----------------------------------------------------
+
+    def stream(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        schema: Any = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Any:
+        """Say something, and return the answer as a stream of events.
+
+        Args:
+            said: text, or messages: the results of tool calls, for one.
+            model: the model for this turn.
+            timeout: time limits for this turn.
+            retry: attempts for this turn.
+            schema: the type of the answer, as `SyncClient.stream` takes it.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+
+    def chat(
+        self,
+        said: Messages,
+        *,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        schema: Any = ...,
+        repair: int = ...,
+        **options: Unpack[ChatOptions],
+    ) -> Any:
+        """Say something, and return the whole answer: `stream`, drained.
+
+        With ``schema=`` the conversation keeps the question and the last answer; rounds of repair are not part of it.
+
+        Args:
+            schema: the type of the answer, as `SyncClient.chat` takes it.
+            repair: further rounds that send the problems back if the answer does not fit.
+
+        Raises:
+            SchemaError: the answer still does not fit.
+            GLMError: what went wrong; what came is on ``error.partial``.
+        """
+
+    def run(
+        self,
+        said: Messages,
+        tools: Iterable[Any] | None = None,
+        *,
+        max_rounds: int = ...,
+        raise_tool_errors: bool = ...,
+        model: str | None = None,
+        timeout: Timeout | float | None = ...,
+        retry: RetryPolicy | None = ...,
+        schema: Any = ...,
+        **options: Any,
+    ) -> Any:
+        """Ask, and run the functions that the model calls, until it answers.
+
+        The turn counts when its `Finish` was handed over; the conversation then holds every round of it.
+
+        Args:
+            said: text, or messages.
+            tools: functions, as `SyncClient.run` takes them; the conversation's own without them.
+            max_rounds: requests at most.
+            raise_tool_errors: raise what goes wrong in a call.
+            model: the model for this turn.
+            timeout: time limits; ``total`` covers the whole run.
+            retry: attempts of each round.
+            schema: the type of the last answer.
+            options: for this turn, in place of the conversation's own of the same name.
+
+        Raises:
+            ConfigurationError: something is wrong with the question; nothing was sent.
+            StreamMisuse: the answer before is being read at this moment.
+        """
+
     # -- the next turn -------------------------------------------------------------------------------------
 
-    def _next(self, said: Messages) -> tuple[list[dict[str, Any]], Finish | None]:
-        """Return what to send for a turn: everything, or only what the service does not remember."""
+    def _next(
+        self, said: Messages, arguments: TurnArguments
+    ) -> tuple[list[dict[str, Any]], QuestionArguments]:
+        """Return the messages of a turn, and its arguments.
+
+        The messages are the whole conversation, or only the part that the service does not remember.
+        """
         checked = checked_messages(said)
         self._settle()
         stream = self._pending
@@ -138,11 +229,18 @@ class BaseConversation(Generic[C, S]):
             self._abandon(stream)
             self._pending = None
         self._said = checked
+        question: QuestionArguments = {
+            **cast("ChatOptions", self.options),
+            **cast("QuestionArguments", arguments),
+        }
+        if question.get("model") is None:
+            question["model"] = self.model
         if self._memory is None:
-            return [*self._preamble(), *self._history, *self._said], None
+            return [*self._preamble(), *self._history, *self._said], question
+        question["continue_from"] = self._memory
         # A service without system messages was told them inside the first question, and remembers that.
         lasting = self.client.provider.supports.system_messages
-        return [*(self._preamble() if lasting else ()), *self._said], self._memory
+        return [*(self._preamble() if lasting else ()), *self._said], question
 
     def _abandon(self, stream: Any) -> None:
         """End an answer that nobody reads any more."""
@@ -152,22 +250,19 @@ class BaseConversation(Generic[C, S]):
         self,
         said: Messages,
         tools: Iterable[Any] | None,
-        model: str | None,
-        options: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        **settings: Any,
     ) -> Any:
         """Begin a turn of several rounds."""
         # The service's own memory has no place for the results of calls: a run sends everything.
         self._settle()
         self._memory = None
-        messages, _ = self._next(said)
-        name, given = self._asked(model, options)
-        own = given.pop("tools", None)
-        run = self.client.run(messages, own if tools is None else tools, model=name, **given)  # type: ignore[attr-defined]
+        messages, question = self._next(said, cast("TurnArguments", arguments))
+        own = question.pop("tools", None)
+        settings.update(question)
+        run = self.client.run(messages, own if tools is None else tools, **settings)
         self._pending = run
         return run
-
-    def _asked(self, model: str | None, options: Mapping[str, Any]) -> tuple[str | None, Any]:
-        return model if model is not None else self.model, {**self.options, **options}
 
     # -- copies and files ----------------------------------------------------------------------------------
 
@@ -259,84 +354,32 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
         self,
         said: Messages,
         *,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
-        **options: Unpack[ChatOptions],
+        **arguments: Unpack[TurnArguments],
     ) -> Stream:
-        """Say something, and return the answer as a stream of events.
-
-        Args:
-            said: text, or messages: the results of tool calls, for one.
-            model: the model for this turn.
-            timeout: time limits for this turn.
-            retry: attempts for this turn.
-            schema: the type of the answer, as `SyncClient.stream` takes it.
-            options: for this turn, in place of the conversation's own of the same name.
-
-        Raises:
-            ConfigurationError: something is wrong with the question; nothing was sent.
-            StreamMisuse: the answer before is being read at this moment.
-        """
-        messages, memory = self._next(said)
-        self._sent = messages
-        model, given = self._asked(model, options)
-        stream = self.client.stream(
-            messages,
-            model=model,
-            timeout=timeout,
-            retry=retry,
-            continue_from=memory,
-            schema=schema,
-            **given,
-        )
-        self._pending = stream
+        messages, question = self._next(said, arguments)
+        self._pending = stream = self.client.stream(messages, schema=schema, **question)
         return stream
 
     def chat(
         self,
         said: Messages,
         *,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
         repair: int = 1,
-        **options: Unpack[ChatOptions],
+        **arguments: Unpack[TurnArguments],
     ) -> Reply[Any]:
-        """Say something, and return the whole answer: `stream`, drained.
-
-        With ``schema=`` the conversation keeps the question and the last answer; rounds of repair are not part of it.
-
-        Args:
-            schema: the type of the answer, as `SyncClient.chat` takes it.
-            repair: further rounds that send the problems back if the answer does not fit.
-
-        Raises:
-            SchemaError: the answer still does not fit.
-            GLMError: what went wrong; what came is on ``error.partial``.
-        """
-        stream = self.stream(
-            said, model=model, timeout=timeout, retry=retry, schema=schema, **options
-        )
+        messages, question = self._next(said, arguments)
+        self._pending = stream = self.client.stream(messages, schema=schema, **question)
         if schema is None:
             return stream.reply()
-        memory, (name, given) = self._memory, self._asked(model, options)
 
-        def ask(messages: Messages, timeout: Any) -> Stream:
-            self._pending = self.client.stream(
-                messages,
-                model=name,
-                timeout=timeout,
-                retry=retry,
-                continue_from=memory,
-                schema=schema,
-                **given,
-            )
+        def ask(messages: Messages, timeout: Timeout) -> Stream:
+            again: QuestionArguments = {**question, "timeout": timeout}
+            self._pending = self.client.stream(messages, schema=schema, **again)
             return self._pending
 
-        rounds = self.client._repairs(repair, self._sent, timeout)
+        rounds = self.client._repairs(repair, messages, question)
         from ..streams.sync_stream import repaired
 
         return repaired(stream, ask, rounds)
@@ -348,39 +391,17 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
         *,
         max_rounds: int = 8,
         raise_tool_errors: bool = False,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
-        **options: Any,
+        **arguments: Any,
     ) -> Run:
-        """Ask, and run the functions that the model calls, until it answers.
-
-        The turn counts when its `Finish` was handed over; the conversation then holds every round of it.
-
-        Args:
-            said: text, or messages.
-            tools: functions, as `SyncClient.run` takes them; the conversation's own without them.
-            max_rounds: requests at most.
-            raise_tool_errors: raise what goes wrong in a call.
-            model: the model for this turn.
-            timeout: time limits; ``total`` covers the whole run.
-            retry: attempts of each round.
-            schema: the type of the last answer.
-            options: for this turn, in place of the conversation's own of the same name.
-
-        Raises:
-            ConfigurationError: something is wrong with the question; nothing was sent.
-            StreamMisuse: the answer before is being read at this moment.
-        """
-        rounds = {
-            "max_rounds": max_rounds,
-            "raise_tool_errors": raise_tool_errors,
-            "timeout": timeout,
-            "retry": retry,
-            "schema": schema,
-        }
-        run: Run = self._run_of(said, tools, model, {**options, **rounds})
+        run: Run = self._run_of(
+            said,
+            tools,
+            arguments,
+            max_rounds=max_rounds,
+            raise_tool_errors=raise_tool_errors,
+            schema=schema,
+        )
         return run
 
     def _abandon(self, stream: Stream | Run) -> None:
@@ -400,84 +421,32 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
         self,
         said: Messages,
         *,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
-        **options: Unpack[ChatOptions],
+        **arguments: Unpack[TurnArguments],
     ) -> AsyncStream:
-        """Say something, and return the answer as a stream of events.
-
-        Args:
-            said: text, or messages: the results of tool calls, for one.
-            model: the model for this turn.
-            timeout: time limits for this turn.
-            retry: attempts for this turn.
-            schema: the type of the answer, as `SyncClient.stream` takes it.
-            options: for this turn, in place of the conversation's own of the same name.
-
-        Raises:
-            ConfigurationError: something is wrong with the question; nothing was sent.
-            StreamMisuse: the answer before is being read at this moment.
-        """
-        messages, memory = self._next(said)
-        self._sent = messages
-        model, given = self._asked(model, options)
-        stream = self.client.stream(
-            messages,
-            model=model,
-            timeout=timeout,
-            retry=retry,
-            continue_from=memory,
-            schema=schema,
-            **given,
-        )
-        self._pending = stream
+        messages, question = self._next(said, arguments)
+        self._pending = stream = self.client.stream(messages, schema=schema, **question)
         return stream
 
     async def chat(
         self,
         said: Messages,
         *,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
         repair: int = 1,
-        **options: Unpack[ChatOptions],
+        **arguments: Unpack[TurnArguments],
     ) -> Reply[Any]:
-        """Say something, and return the whole answer: `stream`, drained.
-
-        With ``schema=`` the conversation keeps the question and the last answer; rounds of repair are not part of it.
-
-        Args:
-            schema: the type of the answer, as `SyncClient.chat` takes it.
-            repair: further rounds that send the problems back if the answer does not fit.
-
-        Raises:
-            SchemaError: the answer still does not fit.
-            GLMError: what went wrong; what came is on ``error.partial``.
-        """
-        stream = self.stream(
-            said, model=model, timeout=timeout, retry=retry, schema=schema, **options
-        )
+        messages, question = self._next(said, arguments)
+        self._pending = stream = self.client.stream(messages, schema=schema, **question)
         if schema is None:
             return await stream.reply()
-        memory, (name, given) = self._memory, self._asked(model, options)
 
-        def ask(messages: Messages, timeout: Any) -> AsyncStream:
-            self._pending = self.client.stream(
-                messages,
-                model=name,
-                timeout=timeout,
-                retry=retry,
-                continue_from=memory,
-                schema=schema,
-                **given,
-            )
+        def ask(messages: Messages, timeout: Timeout) -> AsyncStream:
+            again: QuestionArguments = {**question, "timeout": timeout}
+            self._pending = self.client.stream(messages, schema=schema, **again)
             return self._pending
 
-        rounds = self.client._repairs(repair, self._sent, timeout)
+        rounds = self.client._repairs(repair, messages, question)
         from ..streams.async_stream import repaired
 
         return await repaired(stream, ask, rounds)
@@ -489,39 +458,17 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
         *,
         max_rounds: int = 8,
         raise_tool_errors: bool = False,
-        model: str | None = None,
-        timeout: Timeout | float | None = UNSET,
-        retry: RetryPolicy | None = UNSET,
         schema: Any = None,
-        **options: Any,
+        **arguments: Any,
     ) -> AsyncRun:
-        """Ask, and run the functions that the model calls, until it answers.
-
-        The turn counts when its `Finish` was handed over; the conversation then holds every round of it.
-
-        Args:
-            said: text, or messages.
-            tools: functions, as `AsyncClient.run` takes them; the conversation's own without them.
-            max_rounds: requests at most.
-            raise_tool_errors: raise what goes wrong in a call.
-            model: the model for this turn.
-            timeout: time limits; ``total`` covers the whole run.
-            retry: attempts of each round.
-            schema: the type of the last answer.
-            options: for this turn, in place of the conversation's own of the same name.
-
-        Raises:
-            ConfigurationError: something is wrong with the question; nothing was sent.
-            StreamMisuse: the answer before is being read at this moment.
-        """
-        rounds = {
-            "max_rounds": max_rounds,
-            "raise_tool_errors": raise_tool_errors,
-            "timeout": timeout,
-            "retry": retry,
-            "schema": schema,
-        }
-        run: AsyncRun = self._run_of(said, tools, model, {**options, **rounds})
+        run: AsyncRun = self._run_of(
+            said,
+            tools,
+            arguments,
+            max_rounds=max_rounds,
+            raise_tool_errors=raise_tool_errors,
+            schema=schema,
+        )
         return run
 
     def _abandon(self, stream: AsyncStream | AsyncRun) -> None:

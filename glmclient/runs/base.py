@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from ..clients.base import UNSET, BaseClient
+from ..clients.base import BaseClient
 from ..core.limits import Timeout
 from ..errors import (
     APITimeoutError,
@@ -80,8 +80,7 @@ class BaseRun(Generic[S]):
         """The question and the rounds that are complete."""
         self._asked = len(self._history)
         configuration = client._configuration
-        timeout = question.get("timeout", UNSET)
-        self._limits: Timeout = configuration.timeout if timeout is UNSET else Timeout.of(timeout)
+        self._limits: Timeout = client._timeout(question)
         self._clock: Callable[[], float] = configuration.clock
         self._began = self._clock()
         self._question: dict[str, Any] = {**question, "timeout": self._limits}
@@ -189,7 +188,7 @@ class BaseRun(Generic[S]):
                 raise self._timed_out()
             question["timeout"] = dataclasses.replace(self._limits, total=left)
         self._rounds += 1
-        stream: S = self._client.stream(list(self._history), **question)  # type: ignore[attr-defined]
+        stream: S = self._client.stream(list(self._history), **question)
         return stream
 
     def _time_left(self) -> float | None:
