@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .cassette import Replay as Replay
     from .clients.async_client import AsyncClient as AsyncClient
     from .clients.sync_client import SyncClient as SyncClient
+    from .content import image as image
     from .conversations.conversation import AsyncConversation as AsyncConversation
     from .conversations.conversation import Conversation as Conversation
     from .core.limits import Limits as Limits
@@ -95,6 +96,7 @@ _HOMES = {
     "batch.rows": "Result",
     "batch.run": "BatchReport",
     "cassette": "Replay",
+    "content": "image",
     "conversations.conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
     "core.retry": "RetryPolicy",
@@ -204,6 +206,7 @@ __all__ = [
     "Usage",
     "Zai",
     "__version__",
+    "image",
     "tool",
 ]
 

@@ -61,7 +61,8 @@ LAYERS = {
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     **dict.fromkeys(("transports", "cassette"), 3),
-    **dict.fromkeys(("configuration", "routes", "signatures", "streams", "private_file"), 4),
+    **dict.fromkeys(("configuration", "content", "routes", "signatures"), 4),
+    **dict.fromkeys(("streams", "private_file"), 4),
     **dict.fromkeys(("clients", "conversations"), 5),
     "simulator": 6,
     **dict.fromkeys(

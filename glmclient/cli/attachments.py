@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..content import image_part, media_type
 from ..errors import ConfigurationError
 from ..private_file import read_regular
 
@@ -18,12 +18,6 @@ Asked = str | list[dict[str, Any]]
 
 LARGEST = 20_000_000
 """Bytes of one file at most."""
-_IMAGES: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-)
 _FENCES = re.compile(r"`{3,}")
 
 
@@ -41,14 +35,11 @@ def question_with(question: str, files: Sequence[str]) -> Asked:
     images: list[dict[str, Any]] = []
     for file in files:
         content = _content(file)
-        media = next((name for pattern, name in _IMAGES if pattern.match(content)), None)
+        media = media_type(content)
         if media is None:
             texts.append(_fenced(file, content))
         else:
-            data = base64.b64encode(content).decode("ascii")
-            images.append(
-                {"type": "image_url", "image_url": {"url": f"data:{media};base64,{data}"}}
-            )
+            images.append(image_part(content, media))
     text = "\n\n".join((*texts, question))
     if not images:
         return text
