@@ -30,7 +30,9 @@ from glmclient.reply import reply_data
 from .emulator import Emulator
 
 CODES = {
+    "RewriteError": 1,
     "SchemaError": 1,
+    "ToolCallError": 1,
     "MaxRoundsExceeded": 1,
     "ConfigurationError": 2,
     "CassetteError": 2,

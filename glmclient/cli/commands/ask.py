@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...errors import ConfigurationError
+from ...private_file import read_regular
+from ...reply import Reply
 from .. import exit_codes
 from ..attachments import Asked, question_with
 from ..display.answer_display import Display, LiveDisplay, Look
 from ..display.answering import answered, told
 from ..display.failures import report_interrupt
-from ..display.structured import EventLines, WholeAnswer
+from ..display.structured import EventLines, WholeAnswer, json_line, reply_json
 from ..parameters import (
     Choices,
     answer_options,
@@ -27,7 +31,13 @@ from ..parameters import (
 from ..store import last
 from ..store.settings import Settings
 
-__all__ = ["ask", "ask_once", "display_of", "question_of"]
+if TYPE_CHECKING:
+    from ...conversations.conversation import Conversation
+
+__all__ = ["ask", "ask_once", "display_of", "question_of", "schema_of"]
+
+LARGEST_SCHEMA = 10_000_000
+"""Bytes of a schema file at most."""
 
 PATIENCE = 3.0
 """Seconds after which to say that standard input is being read: some who start us leave it open for ever."""
@@ -49,12 +59,20 @@ WAITING = "[reading standard input; where nothing is to come, end it with Ctrl-D
 )
 @answer_options
 @output_options
+@click.option(
+    "--schema",
+    metavar="FILE",
+    type=click.Path(),
+    help="A JSON Schema that the answer has to fit; the JSON value alone is printed.",
+)
 @click.option("--no-save", is_flag=True, help="Do not keep the conversation for --continue.")
 def ask(question: tuple[str, ...], attach: tuple[str, ...], **given: Any) -> int:
     """Ask one question.
 
     Standard input is read, if something is piped into it, and stands before the question.
     """
+    if given["schema"] is not None and given["as_lines"]:
+        raise click.UsageError("--schema and --jsonl exclude each other.")
     asked = question_with(_no_command(question_of(question)), attach)
     settings = Settings()
     if _implied() and (meant := difflib.get_close_matches(" ".join(question), commands(), 1, 0.75)):
@@ -119,24 +137,72 @@ def ask_once(asked: Asked, settings: Settings, given: dict[str, Any], **further:
         given: the arguments of `ask`; those of `record` are fewer.
         further: for the client.
     """
+    schema = None if given.get("schema") is None else schema_of(given["schema"])
     found, choices = last.resolved(settings, given)
     look = look_of(settings, given)
     with choices.client(**further) as client:
         conversation = last.begin(client, found, settings, given, choices.model)
         before = len(conversation.messages)
         try:
-            stream = conversation.stream(asked, include_status=True)
-            whole = answered(stream, display_of(choices, look, given))
-            if not whole and (given["as_json"] or given["as_lines"]):
-                report_interrupt(stream.partial)
-            elif not whole:
-                look.note("[interrupted]")
+            if schema is not None:
+                whole = _typed(conversation, asked, schema, choices.provider, given, look)
+            else:
+                stream = conversation.stream(asked, include_status=True)
+                whole = answered(stream, display_of(choices, look, given))
+                if not whole and (given["as_json"] or given["as_lines"]):
+                    report_interrupt(stream.partial)
+                elif not whole:
+                    look.note("[interrupted]")
         finally:
             conversation.keep_partial()
             if len(conversation.messages) > before and last.is_kept(settings, given):
                 last.keep(conversation, look.note)
                 last.remember(conversation, settings, look.note)
     return exit_codes.OK if whole else exit_codes.INTERRUPTED
+
+
+def schema_of(path: str) -> dict[str, Any]:
+    """Return the JSON Schema in a file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or does not contain a JSON object.
+    """
+    try:
+        schema = json.loads(read_regular(os.path.expanduser(path), LARGEST_SCHEMA))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(schema, dict):
+        raise ConfigurationError(
+            f'{path} must contain a JSON Schema, an object such as {{"type": "object"}}.'
+        )
+    return schema
+
+
+def _typed(
+    conversation: Conversation,
+    asked: Asked,
+    schema: dict[str, Any],
+    provider: str,
+    given: dict[str, Any],
+    look: Look,
+) -> bool:
+    """Ask for a value and print it as JSON; return ``False`` if Ctrl-C ended the answer."""
+    try:
+        reply = conversation.chat(asked, schema=schema)
+    except KeyboardInterrupt:
+        if given["as_json"]:
+            report_interrupt(Reply())
+        else:
+            look.note("[interrupted]")
+        return False
+    if given["as_json"]:
+        look.out.write(json_line({**reply_json(reply), "provider": provider}, look.out))
+    else:
+        look.out.write(json_line(reply.parsed, look.out))
+    look.out.flush()
+    return True
 
 
 def display_of(choices: Choices, look: Look, given: dict[str, Any]) -> Display:

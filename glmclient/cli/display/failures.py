@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import click
 
-from ...errors import APIStatusError, APITimeoutError, GLMError
+from ...errors import APIStatusError, APITimeoutError, GLMError, SchemaError
 from ...reply import Reply
 from .. import exit_codes
 from .cells import visible, wrapped
@@ -40,6 +40,7 @@ _IN_A_TERMINAL: tuple[tuple[str, str], ...] = (
     (r"provider='zai' or 'bigmodel'", "-p zai or -p bigmodel"),
     (r"provider='(\w+)'", r"-p \1"),
     (r"What came is on `error\.partial`", "What came is shown"),
+    (r"The answer is in `\.partial`\.", "--json shows the answer."),
 )
 _WORDS = re.compile(
     "|".join(f"(?P<w{index}>{pattern})" for index, (pattern, _) in enumerate(_IN_A_TERMINAL))
@@ -80,6 +81,8 @@ def error_json(error: GLMError) -> dict[str, Any]:
         }
     if isinstance(error, APITimeoutError):
         told["limit"] = error.limit
+    if isinstance(error, SchemaError):
+        told["problems"] = [{"path": each.path, "message": each.message} for each in error.problems]
     return {"error": {**told, "partial": reply_json(error.partial)}}
 
 

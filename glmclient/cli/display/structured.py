@@ -12,7 +12,7 @@ from ...events import Event
 from ...reply import Reply, reply_data
 from .cells import json_text
 
-__all__ = ["EventLines", "WholeAnswer", "event_json", "reply_json"]
+__all__ = ["EventLines", "WholeAnswer", "event_json", "json_line", "reply_json"]
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def reply_json(reply: Reply) -> dict[str, Any]:
     return data
 
 
-def _line(value: Any, out: TextIO) -> str:
+def json_line(value: Any, out: TextIO) -> str:
     """Return a line of JSON that ``out`` can encode, and that a terminal shows as it is."""
     return json_text(json.dumps(value, ensure_ascii=False), out.encoding) + "\n"
 
@@ -52,7 +52,7 @@ class EventLines:
 
     def add(self, event: Event) -> None:
         """Write an event."""
-        self._out.write(_line(event_json(event), self._out))
+        self._out.write(json_line(event_json(event), self._out))
         self._out.flush()
 
     def end(self, *, whole: bool) -> None:
@@ -83,5 +83,5 @@ class WholeAnswer:
         """Write the object."""
         if whole:
             answer = reply_json(self._transcript.reply())
-            self._out.write(_line({**answer, "provider": self._provider}, self._out))
+            self._out.write(json_line({**answer, "provider": self._provider}, self._out))
             self._out.flush()
