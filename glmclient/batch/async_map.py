@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.limits import Timeout
 from ..errors import ConfigurationError, StreamMisuse
+from ..messages import Messages
+from ..streams.async_stream import repaired
 from .limiter import Limiter
-from .mapping import Order, Pending, checked_options, finished
+from .mapping import Order, Pending, checked_options, finished, repairs
 from .rows import Result
 
 if TYPE_CHECKING:
@@ -49,16 +53,26 @@ class _Tasks:
         EventLoop.current().spawn(run)
 
     async def _asked(self, pending: Pending) -> Result:
-        stream: AsyncStream | None = None
-        try:
-            question = pending.begin()
-            stream = self._client._mapped(question, self._options, self._limiter)
+        streams: list[AsyncStream] = []
+
+        def ask(messages: Messages, timeout: Timeout | None) -> AsyncStream:
+            asked = replace(question, messages=messages)
+            stream = self._client._mapped(asked, self._options, self._limiter, timeout)
+            streams.append(stream)
             self._streams[pending.index] = stream
             if self._stopped:
                 stream.cancel()
-            return finished(pending, await stream.reply(), None, stream.attempts)
+            return stream
+
+        try:
+            question = pending.begin()
+            rounds = repairs(self._client, question, self._options)
+            stream = ask(question.messages, None)
+            reply = await (stream.reply() if rounds is None else repaired(stream, ask, rounds))
         except Exception as error:  # noqa: BLE001 - the row's result carries it
-            return finished(pending, None, error, stream.attempts if stream is not None else 0)
+            return finished(pending, None, error, streams)
+        else:
+            return finished(pending, reply, None, streams)
         finally:
             self._streams.pop(pending.index, None)
 

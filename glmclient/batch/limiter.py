@@ -23,14 +23,14 @@ from typing import Literal, TypeAlias
 from ..errors import ConfigurationError
 from .window import Window
 
-__all__ = ["Limiter", "Outcome", "Turn"]
+__all__ = ["Bucket", "Limiter", "Outcome", "Turn"]
 
 Outcome: TypeAlias = Literal["answered", "refused", "ended"]
 """``answered``: the service answered or refused for another reason than rate. ``refused``: for its rate, or no
 first event came in time. ``ended``: nothing is learned, such as from a cancelled request."""
 
 
-class _Bucket:
+class Bucket:
     """Permits that refill with time; the level may fall below zero when an estimate was too low."""
 
     __slots__ = ("_at", "_burst", "_clock", "_level", "_rate")
@@ -208,13 +208,13 @@ class Limiter:
         self._inbox: deque[_Entry] = deque()
         self._lock = threading.Lock()
 
-    def _bucket(self, name: str, per_minute: float | None) -> _Bucket | None:
+    def _bucket(self, name: str, per_minute: float | None) -> Bucket | None:
         if per_minute is None:
             return None
         number = isinstance(per_minute, (int, float)) and not isinstance(per_minute, bool)
         if not number or not 0 < per_minute < float("inf"):
             raise ConfigurationError(f"{name} must be a number above 0, not {per_minute!r}.")
-        return _Bucket(float(per_minute), self._clock)
+        return Bucket(float(per_minute), self._clock)
 
     @property
     def window(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import enum
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,17 @@ from ..events import Usage
 from ..reply import Reply, reply_data
 from .rows import Question, Result, key_of, partial_of, question_of, with_system
 
-__all__ = ["EMPTY_ANSWER", "Done", "Format", "Line", "done_of", "input_lines", "output_line"]
+__all__ = [
+    "EMPTY_ANSWER",
+    "Done",
+    "Format",
+    "Line",
+    "done_of",
+    "input_lines",
+    "is_empty",
+    "output_line",
+    "plain",
+]
 
 Format = Literal["jsonl", "openai"]
 EMPTY_ANSWER = "EmptyAnswer"
@@ -120,7 +132,7 @@ def _own_id(value: Any) -> str | None:
 def output_line(result: Result, key: str, format: Format) -> tuple[bytes, Done]:
     """Return the line for a result, and what it says."""
     reply, error = result.reply, result.error
-    if reply is not None and error is None and _is_empty(reply):
+    if reply is not None and error is None and is_empty(reply):
         values: dict[str, Any] = {
             "class": EMPTY_ANSWER,
             "code": None,
@@ -143,19 +155,31 @@ def output_line(result: Result, key: str, format: Format) -> tuple[bytes, Done]:
     return _encoded(row), Done(result.id, key, name, retryable)
 
 
-def _is_empty(reply: Reply) -> bool:
+def is_empty(reply: Reply) -> bool:
+    """Return whether an answer holds neither text nor tool calls."""
     return reply.finish is not None and reply.finish.empty
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
     # Escaped: a lone surrogate of a service would otherwise stop the run.
-    return json.dumps(row, separators=(",", ":"), default=_plain).encode() + b"\n"
+    return json.dumps(row, separators=(",", ":"), default=plain).encode() + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    """Turn a value into plain data for JSON; unknown objects become their text."""
+def plain(value: Any) -> Any:
+    """Return a value of a typed answer as plain data for JSON; objects of unknown types become their text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if callable(dump := getattr(value, "model_dump", None)):  # pydantic
+        return dump(mode="json")
+    if names := getattr(value, "__struct_encode_fields__", None):  # msgspec
+        fields = zip(names, value.__struct_fields__, strict=True)
+        return {name: getattr(value, field) for name, field in fields}
     return str(value)
 
 

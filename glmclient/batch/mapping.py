@@ -8,14 +8,19 @@ handed out is bounded by `Progress.room`, so memory does not grow with the numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigurationError
 from .limiter import Limiter
 from .rows import Question, Result, question_of
 
-__all__ = ["Order", "Pending", "checked_options", "finished"]
+if TYPE_CHECKING:
+    from ..clients.base import BaseClient
+    from ..schemas.rounds import Repairs
+    from ..streams.base import BaseStream
+
+__all__ = ["Order", "Pending", "checked_options", "finished", "repairs"]
 
 _LOOKAHEAD = 2
 """Rows that are pulled for each place in the window: a worker that ends finds its next row waiting."""
@@ -51,8 +56,27 @@ class Pending:
         return self.question
 
 
-def finished(pending: Pending, reply: Any, error: Exception | None, attempts: int) -> Result:
-    """Return the result of a row."""
+def repairs(client: BaseClient, question: Question, defaults: Mapping[str, Any]) -> Repairs | None:
+    """Return the further rounds of a row with a schema; ``None`` if it has none.
+
+    Raises:
+        ConfigurationError: ``repair`` is not a number of rounds.
+    """
+    options = {**defaults, **question.options}
+    if options.get("schema") is None:
+        return None
+    return client._repairs(options.get("repair", 1), question.messages, options)
+
+
+def finished(
+    pending: Pending, reply: Any, error: Exception | None, streams: Sequence[BaseStream]
+) -> Result:
+    """Return the result of a row.
+
+    Args:
+        streams: of its rounds.
+    """
+    attempts = sum(stream.attempts for stream in streams)
     seconds = time.monotonic() - pending.began
     return Result(pending.index, pending.id, pending.row, reply, error, attempts, seconds)
 
@@ -121,4 +145,9 @@ def checked_options(
     for name in ("messages", "prompt", "id", "continue_from"):
         if name in options:
             raise ConfigurationError(f"{name!r} belongs to a row, not to the call of map.")
-    return Limiter(concurrency), dict(options)
+    checked = dict(options)
+    if checked.get("schema") is not None:
+        from ..schemas.rounds import question_of as schema_question
+
+        checked["schema"] = schema_question(checked["schema"])  # once, not for each row
+    return Limiter(concurrency), checked

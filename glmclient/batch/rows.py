@@ -28,6 +28,8 @@ __all__ = [
 
 _OWN_OF_OPENAI = frozenset({"stream", "stream_options", "n"})
 """Fields of an OpenAI body that say how the answer travels; here the client decides that."""
+_NOT_ASKED = ("timeout", "retry", "repair")
+"""Options of a row that are not part of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,20 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 
 def key_of(provider: str, question: Question, defaults: Mapping[str, Any]) -> str:
-    """Return a hash of the request: what is asked, of which service, with which model and options."""
-    request = {
-        "provider": provider,
-        "messages": question.messages,
-        "options": {**defaults, **question.options},
-    }
+    """Return a hash of the request: what is asked, of which service, with which model and options.
+
+    How long and how often to try is not part of it: an answer stays valid when that changes.
+    """
+    options = {**defaults, **question.options}
+    for name in _NOT_ASKED:
+        options.pop(name, None)
+    schema = options.get("schema")
+    if schema is not None and not isinstance(schema, Mapping):
+        from ..schemas.shapes import shape_of
+
+        # A type prints as its name alone, which stays the same when its fields change.
+        options["schema"] = shape_of(schema).schema
+    request = {"provider": provider, "messages": question.messages, "options": options}
     text = json.dumps(request, sort_keys=True, ensure_ascii=False, default=repr)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

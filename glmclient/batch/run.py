@@ -33,7 +33,7 @@ from .journal import Journal
 from .lines import Done, Format, Line, done_of, input_lines, output_line
 from .rows import Question, Result
 
-__all__ = ["Batch", "BatchReport", "Settings", "opened_rows"]
+__all__ = ["Batch", "BatchReport", "Settings", "key_defaults", "opened_rows"]
 
 _POINTLESS = (
     AuthenticationError,
@@ -287,6 +287,20 @@ class Batch:
             except BaseException:
                 os.unlink(to.name)
                 raise
+
+
+def key_defaults(model: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model and options of every row, as the key of each row holds them.
+
+    Raises:
+        ConfigurationError: no schema can be made of ``schema``.
+    """
+    defaults = {"model": model, **options}
+    if defaults.get("schema") is not None:
+        from ..schemas.shapes import shape_of
+
+        defaults["schema"] = shape_of(defaults["schema"]).schema
+    return defaults
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from .run import Batch, BatchReport, Settings, opened_rows
+from .run import Batch, BatchReport, Settings, key_defaults, opened_rows
 
 if TYPE_CHECKING:
     from ..clients.sync_client import SyncClient
@@ -26,7 +26,7 @@ def run_batch(
     options: Mapping[str, Any],
 ) -> BatchReport:
     """Ask the rows that are not done; see `SyncClient.batch`."""
-    defaults = {"model": client.default_model, **options}
+    defaults = key_defaults(client.default_model, options)
     with opened_rows(rows) as lines:
         batch = Batch(output, client.provider.name, defaults, settings)
         whole = False

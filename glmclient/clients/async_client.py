@@ -175,9 +175,17 @@ class AsyncClient(BaseClient):
         return await run_batch(self, rows, output, concurrency, settings, options)
 
     def _mapped(
-        self, question: Question, defaults: Mapping[str, Any], limiter: Limiter
+        self,
+        question: Question,
+        defaults: Mapping[str, Any],
+        limiter: Limiter,
+        timeout: Timeout | None = None,
     ) -> AsyncStream:
+        """Return the stream of a row of `map`: of its first round, or of a repair with its own ``timeout``."""
         options = {**defaults, **question.options}
+        options.pop("repair", None)
+        if timeout is not None:
+            options["timeout"] = timeout
         schema = options.pop("schema", None)
         exchange, flow, typed = self._ask(question.messages, options, schema, limiter)
         return AsyncStream(exchange, flow, self._transport, self._streams, typed)

@@ -174,8 +174,18 @@ class SyncClient(BaseClient):
         settings = Settings(retry_errors, max_errors, ordered, format, progress, system)
         return run_batch(self, rows, output, concurrency, settings, options)
 
-    def _mapped(self, question: Question, defaults: Mapping[str, Any], limiter: Limiter) -> Stream:
+    def _mapped(
+        self,
+        question: Question,
+        defaults: Mapping[str, Any],
+        limiter: Limiter,
+        timeout: Timeout | None = None,
+    ) -> Stream:
+        """Return the stream of a row of `map`: of its first round, or of a repair with its own ``timeout``."""
         options = {**defaults, **question.options}
+        options.pop("repair", None)
+        if timeout is not None:
+            options["timeout"] = timeout
         schema = options.pop("schema", None)
         exchange, flow, typed = self._ask(question.messages, options, schema, limiter)
         return Stream(exchange, flow, self._transport, self._streams, typed)

@@ -21,11 +21,13 @@ __all__ = ["Asking", "Repairs", "question_of"]
 
 
 def question_of(schema: Any) -> SchemaQuestion:
-    """Return the question for a type or a JSON Schema mapping.
+    """Return the question for a type or a JSON Schema mapping; a question is returned as it is.
 
     Raises:
         ConfigurationError: no schema can be made of it, or a library is missing.
     """
+    if isinstance(schema, SchemaQuestion):
+        return schema
     return SchemaQuestion(shape_of(schema))
 
 

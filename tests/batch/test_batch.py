@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import enum
 import errno
 import json
 import os
@@ -12,9 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pydantic
 import pytest
 
 from glmclient import (
@@ -564,7 +569,7 @@ def test_a_whole_answer_in_both_formats() -> None:
     assert body["choices"][0]["message"]["reasoning_content"] == "thought"
     assert body["usage"] is None
     odd, _ = output_line(Result(0, "a", None, Reply("x", parsed={"s": {1}})), "k", "jsonl")
-    assert json.loads(odd)["parsed"] == {"s": "{1}"}
+    assert json.loads(odd)["parsed"] == {"s": [1]}
     assert json.loads(odd)["finish_reason"] is None
 
 
@@ -601,3 +606,132 @@ def test_a_sort_that_fails_leaves_the_output_alone(
             client.batch(["a", "b"], tmp_path / "out", ordered=True)
     assert len(written(tmp_path / "out")) == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+# -- typed answers ---------------------------------------------------------------------------------
+
+CITY = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@dataclass
+class City:
+    name: str
+
+
+class Fickle:
+    """Answers the first round of a prompt with a wrong value, and a repair with the right one."""
+
+    def __call__(self, prompt: str) -> str:
+        repaired = "does not fit" in prompt
+        return '{"name": "Bonn"}' if repaired or "good" in prompt else '{"name": 1}'
+
+
+def test_rows_and_calls_with_a_schema_are_typed_and_repaired(tmp_path: Path) -> None:
+    rows = [
+        {"id": "good", "prompt": "good"},
+        {"id": "repaired", "prompt": "wrong"},
+        {"id": "once", "prompt": "wrong", "repair": 0},
+        {"id": "none", "prompt": "good", "schema": None},
+        {
+            "id": "own",
+            "prompt": "good",
+            "schema": {"type": "object", "required": ["x"]},
+            "repair": 0,
+        },
+    ]
+    with Service(text=Fickle()) as service, client_of(service) as client:
+        report = client.batch(rows, tmp_path / "out", schema=City)
+        again = client.batch(rows, tmp_path / "out", schema=City, repair=3, timeout=60)
+    lines = {line["id"]: line for line in written(tmp_path / "out")}
+    assert report.errors == {"SchemaError": 2}
+    assert (again.skipped, len(lines)) == (5, 5)
+    assert lines["good"]["parsed"] == lines["repaired"]["parsed"] == {"name": "Bonn"}
+    assert (lines["good"]["attempts"], lines["repaired"]["attempts"]) == (1, 2)
+    assert lines["repaired"]["usage"]["total_tokens"] == 10
+    assert "parsed" not in lines["none"]
+    assert lines["once"]["error"]["retryable"] is True
+    assert lines["once"]["partial"]["text"] == '{"name": 1}'
+
+
+def test_a_changed_type_is_asked_again(tmp_path: Path) -> None:
+    def city(fields: list[tuple[str, type]]) -> type:
+        return make_dataclass("City", fields)
+
+    with Service(text=Fickle()) as service, client_of(service) as client:
+        client.batch(["good"], tmp_path / "out", schema=city([("name", str)]))
+        same = client.batch(["good"], tmp_path / "out", schema=city([("name", str)]))
+        other = client.batch(
+            ["good"], tmp_path / "out", schema=city([("name", str), ("size", int)]), repair=0
+        )
+    assert (same.skipped, other.skipped) == (1, 0)
+
+
+def test_the_asynchronous_client_repairs_rows() -> None:
+    async def main() -> list[Result]:
+        async with AsyncClient(
+            "openai", base_url=service.url, model="m", trust_env=False, retry=None
+        ) as client:
+            rows = [
+                "wrong",
+                {"prompt": "wrong", "repair": 0},
+                {"prompt": "x", "repair": -1},
+                "good",
+            ]
+            return [r async for r in client.map(rows, schema=City, ordered=True)]
+
+    with Service(text=Fickle()) as service:
+        results = asyncio.run(main())
+    assert [r.reply.parsed if r.reply else type(r.error).__name__ for r in results] == [
+        *(City("Bonn"), "SchemaError", "ConfigurationError", City("Bonn")),
+    ]
+    assert [r.attempts for r in results] == [2, 1, 0, 1]
+
+
+def test_a_wrong_schema_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with Service() as service, client_of(service) as client:
+        with pytest.raises(ConfigurationError):
+            client.map(["q"], schema="text")
+        with pytest.raises(ConfigurationError):
+            client.batch(["q"], tmp_path / "out", schema="text")
+        assert service.prompts == []
+
+
+def test_the_command_with_a_schema(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = input_of(home / "in", {"prompt": "good"})
+    (home / "schema.json").write_text(json.dumps(CITY), "utf-8")
+    with Service(text=Fickle()) as service:
+        for schema in (str(home / "schema.json"), json.dumps(CITY)):
+            arguments = [*command(service), str(rows), str(home / "out"), "--schema", schema]
+            assert main(arguments) == 0
+        assert len(written(home / "out")) == 1
+        assert written(home / "out")[0]["parsed"] == {"name": "Bonn"}
+        for wrong in ("missing.json", "{", str(rows.parent)):
+            assert main([*arguments[:-1], wrong]) == 2
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+def test_values_of_every_kind_of_type_are_plain_data() -> None:
+    class Struct(msgspec.Struct, rename="camel"):
+        first_name: str
+
+    class Model(pydantic.BaseModel):
+        when: datetime.date
+
+    day = datetime.date(2026, 1, 2)
+    value = {
+        "a": [City("Bonn"), Struct("Ada"), Model(when=day), Colour.RED],
+        "b": (frozenset({1}), day, datetime.time(1, 2), Path("x")),
+    }
+    line, _ = output_line(Result(0, "a", None, Reply("x", parsed=value)), "k", "jsonl")
+    assert json.loads(line)["parsed"] == {
+        "a": [{"name": "Bonn"}, {"firstName": "Ada"}, {"when": "2026-01-02"}, "red"],
+        "b": [[1], "2026-01-02", "01:02:00", "x"],
+    }

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...core.http import load_object
 from ...errors import ConfigurationError, GLMError
 from .. import exit_codes
 from ..display.answering import told
@@ -38,6 +40,23 @@ def _concurrency(ctx: click.Context, parameter: click.Parameter, value: str) -> 
     return int(value)
 
 
+def _schema(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    text = value
+    if not value.lstrip().startswith("{"):
+        try:
+            text = Path(value).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"the file {value} cannot be read: {error}.") from None
+    schema = load_object(text)
+    if schema is None:
+        raise click.BadParameter("it is not a JSON object; give a JSON Schema.")
+    return schema
+
+
 @click.command()
 @click.argument("input", metavar="IN.jsonl")
 @click.argument("output", metavar="OUT.jsonl", type=click.Path(dir_okay=False))
@@ -53,6 +72,12 @@ def _concurrency(ctx: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--rpm", type=click.FloatRange(min=0, min_open=True), help="Requests a minute.")
 @click.option("--tpm", type=click.FloatRange(min=0, min_open=True), help="Tokens a minute.")
+@click.option(
+    "--schema",
+    callback=_schema,
+    metavar="FILE",
+    help="A JSON Schema that every answer must fit: a file, or the schema itself.",
+)
 @click.option("--retry-errors", is_flag=True, help="Ask rows again whose error may be gone.")
 @click.option("--max-errors", type=click.IntRange(min=1), help="Stop after so many error rows.")
 @click.option("--ordered", is_flag=True, help="Sort the output by the input at the end.")
@@ -76,6 +101,8 @@ def batch(input: str, output: str, **given: Any) -> int:
     settings = Settings()
     choices = choices_of(settings, given)
     options = options_of(given["options"])
+    if given["schema"] is not None:
+        options["schema"] = given["schema"]
     if given["dry_run"]:
         return _counted(input, choices.provider, options, given["system"])
     limiter = Limiter(given["concurrency"], given["rpm"], given["tpm"])
