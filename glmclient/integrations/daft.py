@@ -9,6 +9,7 @@ import daft
 from ..batch.limiter import Limiter
 from ..batch.window import MAXIMUM
 from ..clients.async_client import AsyncClient
+from ..providers import DEFAULT_SERVICE
 from .columns import Columns, asked, split_options
 
 __all__ = ["ask"]
@@ -41,7 +42,7 @@ class _Questions:
 
 def ask(
     column: Any,
-    provider: str = "chatglm",
+    provider: str = DEFAULT_SERVICE,
     *,
     system: str | None = None,
     concurrency: int | Literal["auto"] = "auto",

@@ -15,6 +15,7 @@ from ..batch.rows import Question, Result, estimated_tokens
 from ..batch.window import MAXIMUM
 from ..clients.sync_client import SyncClient
 from ..errors import ConfigurationError
+from ..providers import DEFAULT_SERVICE
 from .columns import Columns, asked, split_options
 
 __all__ = ["AskRows", "SharedRate"]
@@ -58,7 +59,7 @@ class AskRows:
 
     def __init__(
         self,
-        provider: str = "chatglm",
+        provider: str = DEFAULT_SERVICE,
         *,
         column: str | None = None,
         system: str | None = None,
