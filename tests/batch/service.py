@@ -39,6 +39,7 @@ class Service:
         self.refuse = refuse
         self.text = text
         self.spy: Callable[[dict[str, Any]], object] = lambda body: None
+        self.headers_spy: Callable[[Any], object] = lambda headers: None
         self.prompts: list[str] = []
         self.refused = 0
         self.at_once = 0
@@ -73,6 +74,7 @@ class Service:
     def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         prompt = str(body["messages"][-1]["content"])
         self.spy(body)
+        self.headers_spy(handler.headers)
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
