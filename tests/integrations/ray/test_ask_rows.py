@@ -326,7 +326,11 @@ def test_a_shared_rate_survives_its_actor() -> None:
     ray.kill(ray.get_actor("test-survives"))
     rate.wait(1)
     rate.correct(0, 0)
-    rate.correct(1, 0)
+    rate.correct(10, 0)
+    # A new actor, which knows of the further requests: 100 a second, with a burst of as many.
+    assert ray.get(ray.get_actor("test-survives").take.remote(1)) == 0
+    rate.correct(200, 0)
+    assert ray.get(ray.get_actor("test-survives").take.remote(1)) > 0.5
 
 
 @pytest.mark.usefixtures("cluster")
