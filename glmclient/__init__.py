@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .conversations.conversation import Conversation as Conversation
     from .core.limits import Limits as Limits
     from .core.limits import Timeout as Timeout
+    from .core.observing import ExchangeInfo as ExchangeInfo
+    from .core.observing import Observation as Observation
+    from .core.observing import Observer as Observer
     from .core.retry import RetryPolicy as RetryPolicy
     from .errors import APIConnectionError as APIConnectionError
     from .errors import APIStatusError as APIStatusError
@@ -99,6 +102,7 @@ _HOMES = {
     "content": "image",
     "conversations.conversation": "AsyncConversation Conversation",
     "core.limits": "Limits Timeout",
+    "core.observing": "ExchangeInfo Observation Observer",
     "core.retry": "RetryPolicy",
     "errors": (
         "APIConnectionError APIStatusError APITimeoutError AuthenticationError "
@@ -150,6 +154,7 @@ __all__ = [
     "ConfigurationError",
     "Conversation",
     "Event",
+    "ExchangeInfo",
     "ExecutionOutput",
     "Finish",
     "FinishReason",
@@ -166,6 +171,8 @@ __all__ = [
     "Model",
     "NotFoundError",
     "Notice",
+    "Observation",
+    "Observer",
     "OpenAICompatible",
     "PermissionDeniedError",
     "ProtocolError",

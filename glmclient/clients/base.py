@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..configuration import Configuration, checked_retry, configured
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..batch.run import BatchReport
     from ..cassette import Replay
     from ..cassette.recorder import Recorder
+    from ..core.observing import Observations, Observer, Observers
     from ..options import ChatOptions
     from ..routes import Cert
     from ..schemas.answer import TypedAnswer
@@ -66,6 +67,7 @@ class BaseClient:
         transport: performs the requests in place of an HTTP library: an object with the methods of
             `glmclient.transports.SyncTransport`, or of `AsyncTransport` for the asynchronous client.
         limiter: bounds everything that the client sends; clients, threads and event loops may share one.
+        observer: an `Observer`, or a sequence of them, that sees every question, its events and its end.
 
     Raises:
         ConfigurationError: an argument is wrong or a key is missing; nothing was sent.
@@ -98,7 +100,10 @@ class BaseClient:
         replay: str | os.PathLike[str] | Replay | None = None,
         limiter: Limiter | None = None,
         transport: SyncTransport | AsyncTransport | None = None,
+        observer: Observer | Sequence[Observer] | None = None,
     ) -> None:
+        self._observer = observer
+        self._observers = _checked_observers(observer)
         self._limiter = _checked_limiter(limiter)
         self._own_transport = transport
         if transport is not None and replay is not None:
@@ -176,6 +181,7 @@ class BaseClient:
         """
         given = {**self._arguments, "replay": self._replay, "key_goes_along": self._key_goes_along}
         given["transport"] = self._own_transport
+        given["observer"] = self._observer
         headers, proxy, cert = given["headers"], given["proxy"], given["cert"]
         if headers is not None:
             given["headers"] = {k: v for k, v in headers.items() if not is_credential(k)}
@@ -410,7 +416,20 @@ class BaseClient:
         if self._recorder is not None:
             self._recorder.asked(messages, model, options)
         exchange = self._exchange(arguments, limiter, lambda: _tokens(messages, options))
+        if self._observers is not None:
+            exchange.observe = self._observed(messages, model, options)
         return exchange, exchange.turn(lambda: attempt(exchange)), typed
+
+    def _observed(
+        self, messages: Messages, model: str | None, options: Mapping[str, Any]
+    ) -> Callable[[], Observations]:
+        """Return what tells the observers of a question when its exchange begins."""
+        from ..core.observing import exchange_info
+
+        observers, provider = self._observers, self.provider
+        model = model if model is not None else provider.default_model
+        info = exchange_info(provider.name, model, options, provider.url, messages)
+        return lambda: observers.started(info)  # type: ignore[union-attr]
 
     def _repairs(self, rounds: int, messages: Messages, arguments: Mapping[str, Any]) -> Repairs:
         """Return the further rounds of a question with a schema."""
@@ -488,6 +507,19 @@ def described_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("tools") is None:
         return dict(options)
     return {**options, "tools": _described(options["tools"])}
+
+
+OBSERVERS_OF_ALL: list[Observer] = []
+"""Observers of every client that is made from now on; instrumentation of a whole program adds its own here."""
+
+
+def _checked_observers(observer: Any) -> Observers | None:
+    """Return the observers of a client; ``None`` if there are none."""
+    if observer is None and not OBSERVERS_OF_ALL:
+        return None
+    from ..core.observing import Observers
+
+    return Observers(() if observer is None else observer, OBSERVERS_OF_ALL) or None
 
 
 def _described(tools: Any) -> Any:

@@ -84,8 +84,7 @@ class AppendOnly:
         self._reasoning = _Channel(hold=hold)
         self._blocks: dict[int, _Channel] = {}
         for event in events_of(so_far):
-            if not isinstance(event, Finish):
-                self.events(event)
+            self.events(event)
         for channel in (self._text, self._reasoning, *self._blocks.values()):
             if hold:
                 channel.handed_out = channel.text.value()

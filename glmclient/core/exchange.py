@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ..errors import (
     APIStatusError,
@@ -18,6 +18,7 @@ from ..errors import (
     LimitExceeded,
     ProtocolError,
     RateLimitError,
+    StreamCancelled,
     TransportFailure,
 )
 from ..events import Event, Finish, Notice, QueueStatus, TextDelta
@@ -43,6 +44,9 @@ from .steps import (
     Waiting,
 )
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from .observing import Observations
 
 __all__ = ["Admit", "Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Step", "StreamDecoder"]
 
@@ -104,6 +108,11 @@ class Exchange:
         """Any event was handed over: from here on nothing is tried again."""
         self.received: int = 0
         """Bytes of the stream in this attempt."""
+        self.observe: Callable[[], Observations] | None = None
+        """Tells the client's observers that the exchange begins; ``None`` without observers."""
+        self.observations: Observations | None = None
+        self.stopped_by: Exception | None = None
+        """What ended the reading from outside the flow, such as a cancel; for the observers."""
         self._limiters = limiters
         self._patient = patient
         self._tokens = tokens
@@ -112,6 +121,8 @@ class Exchange:
         """Refusals for rate that a patient exchange waited out."""
         self._deadlines = Deadlines(timeout, clock)
         self._connected = False
+        self._attempting = False
+        """An attempt began, and the observers were not told that it failed."""
         self._secrets: frozenset[str] = frozenset()
 
     # -- steps ---------------------------------------------------------------------------------------------
@@ -290,6 +301,7 @@ class Exchange:
     def begin_attempt(self) -> None:
         """Count an attempt; the first event is due from now."""
         self.attempts += 1
+        self._attempting = True
         self.request_id = None
         self.cleanup = None
         self.received = 0
@@ -302,11 +314,34 @@ class Exchange:
         Raises:
             GLMError: what went wrong in the last attempt, with the partial answer and the attempts counted.
         """
+        if self.observe is not None:
+            self.observations = self.observe()
         try:
             return (yield from self._attempts(attempt))
+        except Exception as error:
+            self.tell_end(error)
+            raise
         finally:
             # Also when the caller leaves early and the generator is closed or collected.
             self._end_turns("ended" if self.transcript.finish is None else "answered")
+            self.tell_end(self.stopped_by)
+            self.stopped_by = None
+
+    def tell_end(self, outcome: Exception | None = None) -> None:
+        """Tell the observers that the exchange ended; only the first call counts.
+
+        Args:
+            outcome: the exception that ended it. A `Finish` that was handed over comes first.
+        """
+        if self.observations is not None:
+            self.observations.finished(self.transcript.finish or outcome)
+
+    def tell_failure(self, error: GLMError) -> None:
+        """Tell the observers that the current attempt failed; a cancel is no failure of an attempt."""
+        attempting, self._attempting = self._attempting, False
+        if self.observations is None or not attempting or isinstance(error, StreamCancelled):
+            return
+        self.observations.attempt_failed(error, self.attempts)
 
     def _attempts(self, attempt: Callable[[], Flow[T]]) -> Flow[T]:
         while True:
@@ -316,6 +351,7 @@ class Exchange:
                 self.begin_attempt()
                 result = yield from attempt()
                 self._end_turns("answered")
+                self.tell_end(self._missing_end())
                 self.cleanup = None
                 log.info("ended after %.3f s, attempt %d", self._elapsed(), self.attempts)
                 yield Release(DRAIN_BYTES, DRAIN_SECONDS)
@@ -325,6 +361,7 @@ class Exchange:
             except GLMError as refusal:
                 error = self.completed(refusal)
             self._end_turns(_outcome(error), error)
+            self.tell_failure(error)
             delay = self._delay(error)
             name = type(error).__name__
             if delay is None:
@@ -447,6 +484,12 @@ class Exchange:
     def progress(self) -> Progress:
         """Return how far the exchange has come."""
         return Progress(self._connected, self.handed_over, self.received, len(self.transcript.text))
+
+    def _missing_end(self) -> GLMError | None:
+        """Return the error of an answer without `Finish`, which the reader gets from the stream."""
+        if self.observations is None or self.transcript.finish is not None:
+            return None
+        return self.completed(ended_early(self.progress()))
 
     def _elapsed(self) -> float:
         return self._deadlines.elapsed()

@@ -68,6 +68,7 @@ class Asking:
                 form = weaker(self._form)
                 if form is None or not mentions_format(f"{refusal.message} {refusal.body}"):
                     raise
+                exchange.tell_failure(exchange.completed(refusal))
                 self._chat, self._form = self._prepared(form), form
             else:
                 return

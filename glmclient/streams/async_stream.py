@@ -239,6 +239,7 @@ class AsyncStream(BaseStream):
             self._ended = self._ended or self._answered
             self._left = True
             self._drop_unread()
+            self._exchange.tell_end()
             self._channel.spawn(self._close_abandoned)
 
     async def _close_abandoned(self) -> None:
@@ -249,7 +250,7 @@ class AsyncStream(BaseStream):
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._is_copy():
             return
-        self._note_closed()
+        self._note_collected()
         if self._opened:
             channel, transport, exchange = self._channel, self._transport, self._exchange
             channel.cancel()

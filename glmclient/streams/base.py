@@ -281,11 +281,18 @@ class BaseStream:
                 self._ended = True
             else:
                 self._error = self._exchange.failed(TransportFailure("cancelled"))
+                self._tell_reason(self._error)
 
     def _failed(self, error: BaseException) -> None:
         # After a failure a generator is dead, and its next step would look like a clean end: keep the error.
         if isinstance(error, GLMError):
             self._error = error
+        self._tell_reason(error)
+
+    def _tell_reason(self, error: BaseException | None) -> None:
+        """Note for the observers why reading ended, if not by an end of the task or the process."""
+        if self._exchange.observations is not None and isinstance(error, Exception):
+            self._exchange.stopped_by = error
 
     def _took(self, batch: list[Event] | None) -> None:
         """Note what the flow came to: a batch, or its end."""
@@ -296,9 +303,17 @@ class BaseStream:
             self._ended = True
             self._note_closed()
             return
+        if self._exchange.observations is not None and batch:
+            self._exchange.observations.events(batch)
         # No lock, because whoever folds between these two sees fewer events than are unread, and folds none.
         self._events = iter(batch)
         self._batch = batch
+
+    def _note_collected(self) -> None:
+        """Note that nobody can read the stream any more; the flow is collected next."""
+        if self._exchange.observations is not None:
+            self._fold()
+        self._note_closed()
 
     def _note_closed(self) -> None:
         self._closed = True

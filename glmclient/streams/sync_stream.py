@@ -251,7 +251,7 @@ class Stream(BaseStream):
     def __del__(self) -> None:
         # A finalizer may run anywhere, under any lock: only the socket is let go.
         if not getattr(self, "_closed", True):
-            self._note_closed()
+            self._note_collected()
             self._channel.abandon()
 
 
