@@ -57,6 +57,8 @@ class Capabilities:
     schemas: Literal["json_schema", "json_object", "prompt"] = "prompt"
     """The strictest form of asking for a JSON schema that the service enforces: ``response_format`` with the schema,
     JSON mode with the schema in the prompt, or the prompt alone."""
+    tool_choice: Literal["auto", "named", "required"] = "auto"
+    """What ``tool_choice`` can ask for: nothing but ``auto``; also one function by its name; also any function."""
     images: bool = False
     """Messages may have content parts of type ``image_url``; whether a model reads them is the service's affair."""
     options: frozenset[str] | None = None

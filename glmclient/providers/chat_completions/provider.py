@@ -141,6 +141,7 @@ class DashScope(Platform):
     models: tuple[str, ...] = QWEN_MODELS
     default_model: str | None = "qwen-plus"
     parameters = DASHSCOPE_PARAMETERS
+    supports: Capabilities = dataclasses.replace(Platform.supports, tool_choice="named")
 
     def __init__(
         self,
@@ -191,7 +192,9 @@ class OpenAICompatible(Platform):
     default_model: str | None = None
     parameters = OPENAI_PARAMETERS
     # vLLM, SGLang, Ollama and llama.cpp compile the schema to a grammar. One that refuses it is asked in a weaker form.
-    supports: Capabilities = dataclasses.replace(Platform.supports, schemas="json_schema")
+    supports: Capabilities = dataclasses.replace(
+        Platform.supports, schemas="json_schema", tool_choice="required"
+    )
 
     def __init__(
         self,

@@ -88,6 +88,12 @@ def test_the_options_that_are_declared_are_those_that_are_taken(provider: Platfo
     declared = provider.supports.options
     assert declared is not None and provider.supports.images
     assert {"temperature", "tools", "extra_body", "include_unknown"} <= declared
+    forced = {"type": "function", "function": {"name": "f"}}
+    if provider.supports.tool_choice == "auto":
+        with pytest.raises(ConfigurationError, match="tool_choice must be 'auto'"):
+            provider.prepare("Hi", "m", {"tool_choice": forced})
+    else:
+        assert provider.prepare("Hi", "m", {"tool_choice": forced})
     for name in declared | set(ChatOptions.__annotations__):
         # No option takes this value: one that is taken is refused for its value, any other for its name.
         with pytest.raises(ConfigurationError) as caught:
