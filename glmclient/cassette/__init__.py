@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
-from .replaying import Replay
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Replay"]
+from .replaying import Replay, SyncReplayTransport
+
+if TYPE_CHECKING:
+    from .async_replaying import AsyncReplayTransport
+    from .recording import AsyncRecordingTransport, SyncRecordingTransport
+
+__all__ = [
+    "AsyncRecordingTransport",
+    "AsyncReplayTransport",
+    "Replay",
+    "SyncRecordingTransport",
+    "SyncReplayTransport",
+]
+
+# Blocking programs do not load anyio, and programs that replay do not load the recorder.
+_LAZY = {
+    "AsyncReplayTransport": "async_replaying",
+    "AsyncRecordingTransport": "recording",
+    "SyncRecordingTransport": "recording",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -13,7 +13,7 @@ from ..errors import TransportFailure
 from ..transports.base import AsyncChannel
 from ..transports.httpx.event_loop import EventLoop
 from .entries import Happening
-from .replaying import Playback, Replay
+from .replaying import Playback, Replay, ReplayTransport
 
 __all__ = ["AsyncReplayTransport"]
 
@@ -79,20 +79,16 @@ class _AsyncChannel:
             raise TransportFailure("cancelled")
 
 
-class AsyncReplayTransport:
-    """A transport without a network.
+class AsyncReplayTransport(ReplayTransport):
+    """The mirror of `SyncReplayTransport`, for `AsyncClient`.
 
     Args:
-        replay: what is played.
-        base_url: the address of the service, as the client knows it.
+        replay: the cassette, or its path; a path is played as fast as it can be read.
+        base_url: the address of the service; a client that uses the transport replaces it with its own.
     """
 
-    def __init__(self, replay: Replay, base_url: str) -> None:
-        self._replay = replay
-        self._base_url = base_url
-
     def open(self) -> AsyncChannel:
-        """Return a line for one exchange."""
+        """Return a channel for one exchange."""
         return _AsyncChannel(self._replay, self._base_url)
 
     async def aclose(self) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import CassetteError, TransportFailure
 from ..providers import service
+from ..transports.attached import AttachedTransport, Attachment
 from ..transports.base import SyncChannel
 from .entries import Cassette, Happening, RecordedExchange, parsed
 from .matching import differences
 
-__all__ = ["Playback", "Replay", "SyncReplayTransport"]
+__all__ = ["Playback", "Replay", "ReplayTransport", "SyncReplayTransport"]
 
 
 class Replay:
@@ -254,20 +255,46 @@ class _SyncChannel:
             raise TransportFailure("cancelled")
 
 
-class SyncReplayTransport:
-    """A transport without a network.
+class ReplayTransport(AttachedTransport):
+    """What both replaying transports are.
 
     Args:
-        replay: what is played.
-        base_url: the address of the service, as the client knows it.
+        replay: the cassette, or its path; a path is played as fast as it can be read.
+        base_url: the address of the service; a client that uses the transport replaces it with its own.
     """
 
-    def __init__(self, replay: Replay, base_url: str) -> None:
-        self._replay = replay
-        self._base_url = base_url
+    def __init__(
+        self, replay: Replay | str | os.PathLike[str], base_url: str | None = None
+    ) -> None:
+        self._replay = replay if isinstance(replay, Replay) else Replay(replay)
+        self._base_url: str = self._replay.cassette.url if base_url is None else base_url
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the cassette: a recorded time limit passes on it at once."""
+        return self._replay.clock
+
+    def stand_ins(
+        self, provider: object, api_key: str | None, base_url: str | None
+    ) -> tuple[str | None, str | None]:
+        """Return a key and an address for a client that has none: nothing is sent."""
+        return self._replay.stand_ins(provider, api_key, base_url)
+
+    def attach(self, attachment: Attachment) -> Any:
+        """Return a transport that plays the same cassette to the client's service."""
+        return type(self)(self._replay, attachment.url)
+
+
+class SyncReplayTransport(ReplayTransport):
+    """A transport that plays a cassette; ``SyncClient(replay=...)`` uses one.
+
+    Args:
+        replay: the cassette, or its path; a path is played as fast as it can be read.
+        base_url: the address of the service; a client that uses the transport replaces it with its own.
+    """
 
     def open(self) -> SyncChannel:
-        """Return a line for one exchange."""
+        """Return a channel for one exchange."""
         return _SyncChannel(self._replay, self._base_url)
 
     def close(self) -> None:

@@ -13,8 +13,9 @@ from ..messages import Messages
 from ..providers.base import Model
 from ..reply import Reply
 from ..streams.async_stream import AsyncStream, repaired
+from ..transports.attached import AttachedTransport
 from ..transports.base import AsyncTransport
-from .base import BaseClient, checked_transport
+from .base import BaseClient
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -38,22 +39,19 @@ class AsyncClient(BaseClient):
 
     _transport: AsyncTransport
 
-    def _connect(self) -> None:
-        if self._replay is not None:
-            from ..cassette.async_replaying import AsyncReplayTransport
+    _TRANSPORT_METHODS = ("open", "aclose")
 
-            self._transport = AsyncReplayTransport(self._replay, self.provider.url)
-            return
-        self._transport = self._performing()
-        if self._recorder is not None:
-            from ..cassette.recording import AsyncRecordingTransport
+    def _recording(self, path: str | os.PathLike[str], inner: Any) -> AttachedTransport:
+        from ..cassette.recording import AsyncRecordingTransport
 
-            self._transport = AsyncRecordingTransport(self._transport, self._recorder)
+        return AsyncRecordingTransport(path, inner)
 
-    def _performing(self) -> AsyncTransport:
-        if self._own_transport is not None:
-            checked: AsyncTransport = checked_transport(self._own_transport, "open", "aclose")
-            return checked
+    def _replaying(self, replay: Any) -> AttachedTransport:
+        from ..cassette.async_replaying import AsyncReplayTransport
+
+        return AsyncReplayTransport(replay)
+
+    def _default_transport(self) -> AsyncTransport:
         route = self._configuration.route()
         if self._configuration.http_backend == "aiohttp":
             from ..transports.aiohttp import aiohttp_transport

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..configuration import Configuration, checked_retry, configured
 from ..core.exchange import Exchange, Flow
@@ -22,6 +22,7 @@ from ..providers.base import Provider
 from ..reply import Reply
 from ..signatures import complete
 from ..streams.base import BaseStream
+from ..transports.attached import AttachedTransport, Attachment
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..batch.limiter import Limiter
     from ..batch.run import BatchReport
     from ..cassette import Replay
-    from ..cassette.recorder import Recorder
     from ..core.observing import Observations, Observer, Observers
     from ..options import ChatOptions
     from ..routes import Cert
@@ -74,6 +74,8 @@ class BaseClient:
         CassetteError: a cassette cannot be read or written.
     """
 
+    _transport: Any
+    _TRANSPORT_METHODS: ClassVar[tuple[str, ...]] = ()
     _key_goes_along: bool = False
     """The caller gave a key for this address; a pickled copy may then use the one of its own environment there."""
 
@@ -105,13 +107,11 @@ class BaseClient:
         self._observer = observer
         self._observers = _checked_observers(observer)
         self._limiter = _checked_limiter(limiter)
-        self._own_transport = transport
-        if transport is not None and replay is not None:
-            raise ConfigurationError("transport and replay exclude each other; give one of them.")
         key_is_given = api_key is not None
-        self._replay = replay_of(record, replay)
-        if self._replay is not None:
-            api_key, base_url = self._replay.stand_ins(provider, api_key, base_url)
+        self._given_transport = transport = self._chosen_transport(record, replay, transport)
+        attached = transport if isinstance(transport, AttachedTransport) else None
+        if attached is not None:
+            api_key, base_url = attached.stand_ins(provider, api_key, base_url)
         self._arguments: dict[str, Any] = {
             "provider": provider,
             "model": model,
@@ -130,18 +130,51 @@ class BaseClient:
             api_key=api_key, key_goes_along=self._key_goes_along, **self._arguments
         )
         self._key_goes_along = self._key_goes_along or key_is_given
-        if self._replay is not None:
-            self._configuration = dataclasses.replace(self._configuration, clock=self._replay.clock)
-        self._recorder = recorder_of(record, self._configuration)
+        if attached is not None and attached.clock is not None:
+            self._configuration = dataclasses.replace(self._configuration, clock=attached.clock)
         self._streams: dict[int, weakref.ref[BaseStream]] = {}
         self._closed = False
         self._schema_forms: dict[str | None, str] = {}
         """The forms in which the service accepts schemas, by model, where it refused its strictest one."""
         self._connect()
 
+    def _chosen_transport(self, record: Any, replay: Any, transport: Any) -> Any:
+        """Return the transport that the caller chose, by itself or by a shorthand; ``None`` is the client's own.
+
+        Raises:
+            ConfigurationError: the arguments exclude each other.
+            CassetteError: the cassette cannot be read.
+        """
+        for name, value in (("record", record), ("transport", transport)):
+            if value is not None and replay is not None:
+                raise ConfigurationError(f"{name} and replay exclude each other; give one of them.")
+        if replay is not None:
+            return self._replaying(replay)
+        return transport if record is None else self._recording(record, transport)
+
+    def _recording(self, path: str | os.PathLike[str], inner: Any) -> AttachedTransport:
+        """Return the transport that ``record=`` stands for."""
+        raise TypeError("use SyncClient or AsyncClient")
+
+    def _replaying(self, replay: Any) -> AttachedTransport:
+        """Return the transport that ``replay=`` stands for."""
+        raise TypeError("use SyncClient or AsyncClient")
+
+    def _default_transport(self) -> Any:
+        """Return a transport of the client's own library; no connection is opened."""
+        raise TypeError("use SyncClient or AsyncClient")
+
     def _connect(self) -> None:
         """Make the transport; no connection is opened."""
-        raise TypeError("use SyncClient or AsyncClient")
+        own, transport = self._configuration, self._given_transport
+        if transport is None:
+            self._transport = self._default_transport()
+            return
+        if isinstance(transport, AttachedTransport):
+            transport = transport.attach(
+                Attachment(own.provider.name, own.provider.url, own.clock, self._default_transport)
+            )
+        self._transport = checked_transport(transport, *self._TRANSPORT_METHODS)
 
     @property
     def provider(self) -> Provider:
@@ -179,8 +212,8 @@ class BaseClient:
         The copy takes its key from the environment, as any client does. It does not record: two would overwrite each
         other's file.
         """
-        given = {**self._arguments, "replay": self._replay, "key_goes_along": self._key_goes_along}
-        given["transport"] = self._own_transport
+        given = {**self._arguments, "key_goes_along": self._key_goes_along}
+        given["transport"] = self._given_transport
         given["observer"] = self._observer
         headers, proxy, cert = given["headers"], given["proxy"], given["cert"]
         if headers is not None:
@@ -413,8 +446,8 @@ class BaseClient:
             def attempt(exchange: Exchange) -> Flow[None]:
                 return provider.attempt(chat, exchange)
 
-        if self._recorder is not None:
-            self._recorder.asked(messages, model, options)
+        if isinstance(self._transport, AttachedTransport):
+            self._transport.question(messages, model, options)
         exchange = self._exchange(arguments, limiter, lambda: _tokens(messages, options))
         if self._observers is not None:
             exchange.observe = self._observed(messages, model, options)
@@ -538,40 +571,6 @@ def _tokens(messages: Messages, options: Mapping[str, Any]) -> int:
     from ..batch.rows import estimated_tokens
 
     return estimated_tokens(messages, options)
-
-
-def replay_of(
-    record: str | os.PathLike[str] | None, replay: str | os.PathLike[str] | Replay | None
-) -> Replay | None:
-    """Return what answers in place of the service, if anything does.
-
-    Raises:
-        CassetteError: the cassette cannot be read.
-        ConfigurationError: it is to be recorded at the same time.
-    """
-    if replay is None:
-        return None
-    if record is not None:
-        raise ConfigurationError("record and replay exclude each other; give one of them.")
-    from ..cassette import Replay
-
-    return replay if isinstance(replay, Replay) else Replay(replay)
-
-
-def recorder_of(
-    record: str | os.PathLike[str] | None, configuration: Configuration
-) -> Recorder | None:
-    """Return what records, if anything does.
-
-    Raises:
-        CassetteError: the file cannot be recorded to.
-    """
-    if record is None:
-        return None
-    from ..cassette.recorder import Recorder
-
-    provider = configuration.provider
-    return Recorder(record, provider.name, provider.url, configuration.clock)
 
 
 def _continuing(previous: Reply | Finish) -> dict[str, str]:

@@ -14,8 +14,9 @@ from ..messages import Messages
 from ..providers.base import Model
 from ..reply import Reply
 from ..streams.sync_stream import Stream, repaired
+from ..transports.attached import AttachedTransport
 from ..transports.base import SyncTransport
-from .base import BaseClient, checked_transport
+from .base import BaseClient
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -39,26 +40,26 @@ class SyncClient(BaseClient):
 
     _transport: SyncTransport
 
+    _TRANSPORT_METHODS = ("open", "close")
+
+    def _recording(self, path: str | os.PathLike[str], inner: Any) -> AttachedTransport:
+        from ..cassette.recording import SyncRecordingTransport
+
+        return SyncRecordingTransport(path, inner)
+
+    def _replaying(self, replay: Any) -> AttachedTransport:
+        from ..cassette.replaying import SyncReplayTransport
+
+        return SyncReplayTransport(replay)
+
     def _connect(self) -> None:
         if self._configuration.http_backend != "httpx":
             raise ConfigurationError(
                 "http_backend is a choice of AsyncClient: SyncClient sends by requests. Leave it out."
             )
-        if self._replay is not None:
-            from ..cassette.replaying import SyncReplayTransport
+        super()._connect()
 
-            self._transport = SyncReplayTransport(self._replay, self.provider.url)
-            return
-        self._transport = self._performing()
-        if self._recorder is not None:
-            from ..cassette.recording import SyncRecordingTransport
-
-            self._transport = SyncRecordingTransport(self._transport, self._recorder)
-
-    def _performing(self) -> SyncTransport:
-        if self._own_transport is not None:
-            checked: SyncTransport = checked_transport(self._own_transport, "open", "close")
-            return checked
+    def _default_transport(self) -> SyncTransport:
         from ..transports.requests.transport import RequestsTransport
 
         return RequestsTransport(self._configuration.route())

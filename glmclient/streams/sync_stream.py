@@ -80,9 +80,10 @@ class Stream(BaseStream):
         siblings: dict[int, weakref.ref[BaseStream]],
         typed: ValueOfAnswer | None = None,
     ) -> None:
-        super().__init__(exchange, flow, siblings, typed)
-        self._transport = transport
+        # A third party's transport may raise here. The client must not hold a stream that was never made.
         self._channel = transport.open()
+        self._transport = transport
+        super().__init__(exchange, flow, siblings, typed)
 
     # -- reading -------------------------------------------------------------------------------------------
 

@@ -9,6 +9,9 @@ a channel for each exchange. The channel is sent steps, and answers them:
 
 A step that fails raises `TransportFailure` with one of the `FailureKind`s. A transport decides nothing else: status
 codes, retries and limits are the client's. Each library has a module of its own in this package.
+
+A transport that takes part in the set-up of its client derives from `AttachedTransport`. Record and replay are such
+transports: `SyncRecordingTransport`, `SyncReplayTransport` and their asynchronous mirrors in `glmclient.cassette`.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ from __future__ import annotations
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import FailureKind, TransportFailure
+from .attached import AttachedTransport, Attachment
 from .base import AsyncChannel, AsyncTransport, SyncChannel, SyncTransport
 
 __all__ = [
     "AsyncChannel",
     "AsyncTransport",
+    "AttachedTransport",
+    "Attachment",
     "FailureKind",
     "Head",
     "Read",

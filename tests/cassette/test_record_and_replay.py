@@ -503,13 +503,13 @@ def test_copies_replay_and_do_not_record(stack: ExitStack, tape: Path) -> None:
         "openai", record=tape, base_url=simulator.url + "/v1", trust_env=False
     ) as client:
         copy = pickle.loads(pickle.dumps(client))
-        assert copy._recorder is None
+        assert copy._given_transport is None
     with SyncClient("zai", record=tape, **known(simulator, "zai")) as client:
         client.chat("Hi")
     with SyncClient("zai", replay=Replay(tape, speed=1000.0)) as client:
         copy = pickle.loads(pickle.dumps(client))
         assert copy.chat("Hi").text == client.chat("Hi").text == "One."
-        assert repr(copy._replay) == f"Replay({str(tape)!r}, speed=1000.0)"
+        assert repr(copy._given_transport._replay) == f"Replay({str(tape)!r}, speed=1000.0)"
 
 
 def test_a_question_is_noted_as_it_was_asked(stack: ExitStack, tape: Path) -> None:
