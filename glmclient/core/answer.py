@@ -171,6 +171,11 @@ class Answer(Generic[E]):
         """The text so far: the tracks' texts, joined."""
         return "".join([track.text for track in self._tracks.values()])
 
+    @property
+    def tracks(self) -> int:
+        """The number of tracks."""
+        return len(self._tracks)
+
     def update(self, key: Hashable, value: str, final: bool = False) -> E | None:
         """Take the next value of the track ``key`` and return the event that it makes, if any.
 

@@ -25,6 +25,7 @@ from ..events import Event, Finish, Notice, QueueStatus, TextDelta
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
 from .failures import Progress, ended_early, head_too_long, meaning, too_many_events
+from .held import AnswerSize
 from .http import Head, Request, origin
 from .identity import Identity
 from .limits import Limits, Timeout
@@ -120,6 +121,7 @@ class Exchange:
         self._refusals = 0
         """Refusals for rate that a patient exchange waited out."""
         self._deadlines = Deadlines(timeout, clock)
+        self._size = AnswerSize(limits)
         self._connected = False
         self._attempting = False
         """An attempt began, and the observers were not told that it failed."""
@@ -262,6 +264,8 @@ class Exchange:
                 if len(batch) > self.limits.events:
                     failure = too_many_events(len(batch), self.limits)
                     del batch[self.limits.events :]
+                failure = self._size.cut(batch) or failure
+            if batch:
                 if not self._deadlines.answering:
                     self._handing_over(batch)
                     read = self._read()

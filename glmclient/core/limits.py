@@ -77,6 +77,8 @@ class Limits:
         header: bytes in the head of a response, at most 65536.
         headers: header fields in it, at most 100.
         rewrites: characters that come again because a service changed an earlier part of its answer.
+        answer: characters of a whole answer: its text, reasoning, tool calls, code and all else that a `Reply` holds.
+        parts: tool calls, code blocks, images, sources, notices and other objects of an answer.
         decompressed_ratio: how many times larger than received a compressed stream may become.
 
     Raises:
@@ -93,6 +95,8 @@ class Limits:
     headers: int = 100
     rewrites: int = 256 * 1024 * 1024
     decompressed_ratio: int = 200
+    answer: int = 128 * 1024 * 1024
+    parts: int = 100_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

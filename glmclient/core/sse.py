@@ -6,6 +6,7 @@ Sources: §9.2.5 "Parsing an event stream" (the grammar) and §9.2.6 "Interpreti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ _BOM = b"\xef\xbb\xbf"
 _LF = 0x0A
 _RETRY_DIGITS = 18
 _BOUNDS = Limits()
+_SILENT = frozenset(b"\r\n:")
+_SILENCE = re.compile(rb"(?:\r\n?|\n|:(?!HTTP_STATUS/)[^\r\n]*(?:\r\n?|\n))+")
+"""Blank lines and comments; a comment that tells an HTTP status is read by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,11 @@ class SSEParser:
                 yield self._frame(chunk[start + 6 : end])
                 start = end + 2
                 continue
+            if chunk[start] in _SILENT and not (self._line or self._data or self._event):
+                silent = self._skip_silence(chunk, start)
+                if silent:
+                    start = silent
+                    continue
             line = self._completed(chunk[start:end])
             start = end + 1
             if end == cr:
@@ -127,6 +136,23 @@ class SSEParser:
                 self._field(line)
             elif frame := self._dispatch():
                 yield frame
+
+    def _skip_silence(self, chunk: bytes, start: int) -> int:
+        """Read a run of comments and blank lines at once; return where it ends, or 0 if there is none.
+
+        Between two frames they change nothing but what the first line and the blank line after an id change. Servers
+        send them to keep a connection alive, and a hostile one sends a million of them in one read.
+        """
+        # No line of a run that is not longer than the bound can pass the bound.
+        end = silence_end(chunk, start, start + self._max_line)
+        if not end:
+            return 0
+        run = chunk[start:end].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if run.startswith(b"\n") or b"\n\n" in run:
+            self._dispatch()
+        self._at_start = False
+        self._after_cr = end == len(chunk) and chunk.endswith(b"\r")
+        return end
 
     def _completed(self, rest: bytes) -> bytes:
         if not self._line:
@@ -191,6 +217,16 @@ class SSEParser:
         event, self._event = self._event, ""
         self._bare = False
         return Frame(_decoded(data), event or "message", self._id)
+
+
+def silence_end(chunk: bytes, start: int, stop: int) -> int:
+    """Return where the comments and blank lines that begin at ``start`` end, before ``stop``; 0 if there are none."""
+    match = _SILENCE.match(chunk, start, stop)
+    if match is None:
+        return 0
+    end = match.end()
+    halved = chunk[end - 1 : end + 1] == b"\r\n"
+    return end + 1 if halved else end
 
 
 def _decoded(value: bytes) -> str:

@@ -16,12 +16,13 @@ from itertools import chain
 from typing import Any
 
 from .limits import Limits
-from .sse import Frame, SSEParser
+from .sse import Frame, SSEParser, silence_end
 
 __all__ = ["TemplateReader"]
 
 _BOUNDS = Limits()
 _PATIENCE = 64
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 _LEARNABLE = 1024 * 1024
 _HEAD = re.compile(rb"(?:event:[^\r\n]*\n)?data:(?=[^\r\n]*\n\n\Z)")
 _scan = json.JSONDecoder().raw_decode
@@ -105,7 +106,10 @@ class TemplateReader:
                     yield values
                 if position == size:
                     return
-            end = _frame_end(chunk, position)
+            # A run of comments and blank lines is for the parser at once, however many they are.
+            end = silence_end(chunk, position, size) if clean else 0
+            if not chunk.endswith(_BLANK_LINES, position, end):
+                end = _frame_end(chunk, position)
             if not end and clean and self._could_match(chunk, position):
                 self._held += chunk[position:]
                 return

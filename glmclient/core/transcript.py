@@ -70,12 +70,13 @@ class _Call:
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
-        self.arguments: list[str] = []
+        self.arguments = _Text()
 
     def add(self, delta: ToolCallDelta) -> None:
         self.id = self.id or delta.id
         self.name = self.name or delta.name
-        self.arguments.append(delta.arguments)
+        self.arguments.pieces.append(delta.arguments)
+        self.arguments.compact()
 
 
 class Transcript:
@@ -173,7 +174,7 @@ class Transcript:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far, by their index."""
         return tuple(
-            ToolCall(call.id, call.name, "".join(call.arguments))
+            ToolCall(call.id, call.name, call.arguments.value())
             for _, call in sorted(self._calls.items())
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, TypeAlias
 
+from ...core.held import HeldState
+from ...core.limits import Limits
 from ...core.surrogates import Halves
 from ...errors import GLMError, ServerError, StreamInterrupted
 from ...events import Event, Finish, FinishReason, ReasoningDelta, SearchResults, TextDelta, Unknown
@@ -63,6 +65,7 @@ class AnswerReader:
         think_tags: split ``<think>`` tags off the text.
         include_unknown: hand out what no event describes as `Unknown`.
         request_id: of the request, where the service repeats none.
+        limits: bounds on what is held.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class AnswerReader:
         think_tags: bool = False,
         include_unknown: bool = False,
         request_id: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
     ) -> None:
         self._service = service
         self._tags = ThinkTags() if think_tags else None
@@ -85,6 +89,7 @@ class AnswerReader:
         self._usage: dict[str, Any] | None = None
         self._reason = ""
         self._refusal: list[str] = []
+        self._refusal_held = HeldState(limits, lambda: self._refusal)
         self._shown = False
         self._chosen = False
         self._complete = False
@@ -177,6 +182,7 @@ class AnswerReader:
             self._tool_calls(delta["tool_calls"], out)
         if isinstance(delta.get("refusal"), str):
             self._refusal.append(delta["refusal"])
+            self._refusal_held.received(len(delta["refusal"]) + 1)
         if self._include_unknown:
             self._unknown(delta, _READ_DELTA, out)
 

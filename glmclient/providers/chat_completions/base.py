@@ -85,6 +85,7 @@ class Platform(Provider):
             think_tags=bool(chat.options.get("think_tags")),
             include_unknown=bool(chat.options.get("include_unknown")),
             request_id=exchange.request_id,
+            limits=exchange.limits,
         )
         decoder = PlatformDecoder(answer, self._refusals(head, exchange), exchange.limits)
         yield from exchange.stream(head, decoder)

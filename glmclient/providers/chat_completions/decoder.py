@@ -70,6 +70,8 @@ class PlatformDecoder:
     def _frame(self, frame: Frame, out: list[Event]) -> None:
         """Read one frame of a stream: a chunk of the answer, a refusal, or the end mark."""
         data = frame.data
+        if not data or data.isspace():
+            return  # an empty frame is a heartbeat
         try:
             chunk = loads(data)
         except (ValueError, RecursionError):

@@ -36,19 +36,20 @@ class ThinkTags:
         """Append the events for a piece of text; what may be the start of a tag is held back."""
         text = self._held + text
         self._held = ""
-        while text:
-            tag, at = self._next_tag(text)
+        start = 0  # the text is not cut at each tag: that would copy the rest of it each time
+        while start < len(text):
+            tag, at = self._next_tag(text, start)
             if at < 0:
-                kept = _held_length(text, self._tags())
-                self._put(text[: len(text) - kept], out)
+                kept = min(_held_length(text, self._tags()), len(text) - start)
+                self._put(text[start : len(text) - kept], out)
                 self._held = text[len(text) - kept :]
                 return
-            self._put(text[:at], out)
+            self._put(text[start:at], out)
             if tag == _CLOSE and not self._thinking:
                 self._take_back(out)
             self._thinking = tag == _OPEN
             self._before = None
-            text = text[at + len(tag) :]
+            start = at + len(tag)
 
     def end(self, out: list[Event]) -> None:
         """The answer ended: what was held back was no tag."""
@@ -60,8 +61,8 @@ class ThinkTags:
             return (_CLOSE,)
         return (_OPEN,) if self._before is None else (_OPEN, _CLOSE)
 
-    def _next_tag(self, text: str) -> tuple[str, int]:
-        found = [(at, tag) for tag in self._tags() if (at := text.find(tag)) >= 0]
+    def _next_tag(self, text: str, start: int) -> tuple[str, int]:
+        found = [(at, tag) for tag in self._tags() if (at := text.find(tag, start)) >= 0]
         at, tag = min(found, default=(-1, ""))
         return tag, at
 

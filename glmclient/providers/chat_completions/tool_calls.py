@@ -6,6 +6,7 @@ Source: the accumulator rule of ``docs/wire/open-platform.md`` §2.3.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from ...core.surrogates import Halves
@@ -17,7 +18,7 @@ __all__ = ["ToolFragments"]
 class _Call:
     """One call as far as it came."""
 
-    __slots__ = ("halves", "id", "index", "length", "name", "pieces", "told")
+    __slots__ = ("_end", "halves", "id", "index", "length", "name", "pieces", "told")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -27,6 +28,7 @@ class _Call:
         self.pieces: list[str] = []
         self.length = 0
         self.told = False
+        self._end = _ObjectEnd()
 
     def repeats(self, arguments: str) -> bool:
         """Tell whether ``arguments`` are these arguments whole once more, as some relays send them.
@@ -42,11 +44,61 @@ class _Call:
     @property
     def whole(self) -> bool:
         """The arguments are a whole JSON object: nothing can follow them."""
-        return (
-            self.length > 0
-            and self.pieces[-1].rstrip().endswith("}")
-            and _is_object("".join(self.pieces))
-        )
+        return self._end.reached(self.pieces) and _is_object("".join(self.pieces))
+
+
+_STRUCTURE = re.compile(r'["{}]|\\.?', re.DOTALL)
+
+
+class _ObjectEnd:
+    """Finds the brace that closes the first object of a text that comes in pieces, reading each piece once.
+
+    Parsing the whole text for each fragment takes time that grows with the square of the text: servers that number no
+    fragment make that a question for every one of them.
+    """
+
+    __slots__ = ("_after", "_depth", "_escaped", "_in_string", "_read")
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+        self._after: list[str] | None = None
+        """What follows the closing brace; ``None`` before it."""
+
+    def reached(self, pieces: list[str]) -> bool:
+        """Tell whether the object is closed and nothing but white space follows.
+
+        Args:
+            pieces: all pieces so far.
+        """
+        for piece in pieces[self._read :]:
+            if self._after is None:
+                self._scan(piece)
+            else:
+                self._after.append(piece)
+        self._read = len(pieces)
+        if self._after is None:
+            return False
+        self._after = [text for text in self._after if text.strip()][:1]
+        return not self._after
+
+    def _scan(self, piece: str) -> None:
+        start, self._escaped = int(self._escaped), False
+        for match in _STRUCTURE.finditer(piece, start):
+            token = match[0]
+            if token[0] == "\\":
+                self._escaped = (
+                    len(token) == 1
+                )  # the character that it escapes is in the next piece
+            elif token == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                self._depth += 1 if token == "{" else -1
+                if not self._depth:
+                    self._after = [piece[match.end() :]]
+                    return
 
 
 class ToolFragments:

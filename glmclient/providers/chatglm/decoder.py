@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...core.answer import Answer, Mode, ModeName
+from ...core.held import HeldState, too_many_parts
 from ...core.http import is_web_address, load_json, load_object
 from ...core.limits import Limits
 from ...core.refusals import is_document
@@ -96,6 +97,7 @@ class ChatGLMDecoder:
         self._body: bytearray | None = None
         """A body that begins as JSON does: it is not a stream, and read as one frame when it is whole."""
         self._images: set[tuple[Any, str]] = set()
+        self._held = HeldState(limits, lambda: (self._pending, self._once))
         self._pending: dict[Any, tuple[str, Json, Json]] = {}
         """Items of parts that are not finished, which are handed out when the answer ends all the same."""
         self._error: Json | None = None
@@ -220,6 +222,8 @@ class ChatGLMDecoder:
             self._understood += 1
             raise self._refusal(frame.data.encode())
         self._object(data, out)
+        if self._pending or self._once:
+            self._held.received(len(frame.data))
         if not self.done:
             self._learn(data)
 
@@ -259,6 +263,10 @@ class ChatGLMDecoder:
                 kind = string(item.get("type"))
                 ordinal = ordinals[kind] = ordinals.get(kind, -1) + 1
                 self._item(kind, (part_key, kind, ordinal), item, part, final, out)
+        parts = self._text.tracks + self._reasoning.tracks
+        parts += len(self._code) + len(self._once) + len(self._calls) + len(self._pending)
+        if parts > self._limits.parts:
+            raise too_many_parts(self._limits, parts)
 
     def _item(
         self,

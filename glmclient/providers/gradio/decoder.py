@@ -64,7 +64,7 @@ class SessionDecoder:
         self._event_id = event_id
         self._position = answer
         self._diffs = diffs
-        self._chatbot = Chatbot(sent, prompt)
+        self._chatbot = Chatbot(sent, prompt, limits)
         self._continuation = continuation
         self._include_status = include_status
         self._include_unknown = include_unknown
@@ -129,7 +129,7 @@ class SessionDecoder:
             self._failed(message, frame, out)
         value = self._of_chatbot(message.get("output"))
         if self._diffs and self._updated and message["msg"] == "process_generating":
-            self._chatbot.change(value, out)
+            self._chatbot.change(value, out, len(frame.data))
             if self._chatbot.misfit is not None:
                 self._chatbot.misfit.frame = self._chatbot.misfit.frame or frame.data[:_SHOWN]
         else:

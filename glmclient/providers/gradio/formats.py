@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ...core.answer import Answer, Mode
-from ...errors import ConfigurationError, ProtocolError
+from ...core.held import HeldState, size_of
+from ...core.limits import Limits
+from ...errors import ConfigurationError, LimitExceeded, ProtocolError
 from ...events import Event, ReasoningDelta, ReasoningReplace, TextDelta, TextReplace
-from .edits import apply_edits, is_append_to
+from .edits import Work, apply_edits, is_append_to
 
 __all__ = ["Chatbot", "Format", "Shown", "converted", "encode_history", "last_answer", "shown_in"]
 
@@ -235,6 +237,28 @@ def _words(value: Any) -> list[str]:
     return words
 
 
+def _searched(value: Any) -> int:
+    """Return how many objects `shown_in` looks at, about."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    searched = 0
+    for item in reversed(value) if isinstance(value, list) else ():
+        searched += 1
+        if isinstance(item, list) and len(item) == 2:
+            searched += _breadth(item[1])
+            if item[0] is not None:
+                break
+        elif isinstance(item, dict) and item.get("role") == "assistant":
+            searched += _breadth(item.get("content"))
+        else:
+            break
+    return searched
+
+
+def _breadth(content: Any) -> int:
+    return size_of(content, characters=False) if isinstance(content, (list, dict)) else 1
+
+
 class Chatbot:
     """The chatbot's value as the server tells it, and the events that its last answer makes.
 
@@ -248,9 +272,13 @@ class Chatbot:
         sent: the conversation that was sent; while the value says no more than it, there is no answer yet.
         prompt: the question. An app without memory may answer with the same conversation again; if that is its final
             value, and the last user item is the question, what follows it is the answer.
+        limits: bounds on the size of the value, and on what its edits move.
     """
 
-    def __init__(self, sent: list[Any], prompt: str = "") -> None:
+    def __init__(self, sent: list[Any], prompt: str = "", limits: Limits | None = None) -> None:
+        limits = limits if limits is not None else Limits()
+        self._work = Work(limits.rewrites)
+        self._held = HeldState(limits, lambda: (self._raw, self._grown))
         self._prompt = prompt.strip()
         self._raw: Any = None
         self._value: Any = None
@@ -282,17 +310,27 @@ class Chatbot:
             ProtocolError: it is not that of a chatbot.
         """
         self._raw = value
+        self._held.reset()
         self.misfit = None
         self._grown.clear()
         self._show(out, final)
 
-    def change(self, edits: Any, out: list[Event]) -> None:
+    def change(self, edits: Any, out: list[Event], size: int = 0) -> None:
         """Apply the edits of one update, in order; append the events that they make.
 
         Edits that do not fit are passed over with all that follow, until the next whole value. Gradio below 5.29.1
         counts the indices of several deletions wrongly, and newer versions those in lists inside lists (§4); the
         final value is always right.
+
+        Args:
+            edits: as the server sent them.
+            out: takes the events.
+            size: characters of the update.
+
+        Raises:
+            LimitExceeded: the value became too large, or the edits moved too much.
         """
+        self._held.received(size)
         if self.misfit is not None or edits == []:
             return
         if isinstance(edits, list):
@@ -302,12 +340,21 @@ class Chatbot:
                     return
         self._write()
         try:
-            self._raw = apply_edits(self._raw, edits)
+            self._raw = apply_edits(self._raw, edits, self._work)
+        except LimitExceeded:
+            raise
         except ProtocolError as error:
             self.misfit = error.with_traceback(None)
             self._growing = []
             log.info("an update is passed over until the next whole value: %s", error)
             return
+        # What is shown is compared with what was shown; the update is not charged for its own length.
+        shown = self._answer.length + self._thoughts.length
+        self._work.add(characters=max(0, shown - size), objects=_searched(self._raw))
+        if isinstance(self._raw, list) and len(self._raw) == len(self._sent_value):
+            self._work.add(
+                characters=size_of(self._raw), objects=size_of(self._raw, characters=False)
+            )
         self._show(out)
 
     def _extend(
@@ -330,6 +377,7 @@ class Chatbot:
         holder = self._raw
         for key in way:
             holder = holder[key]
+        self._work.add(characters=len(holder[last]))
         holder[last] += "".join(self._grown)
         self._grown.clear()
 

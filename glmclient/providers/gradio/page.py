@@ -15,8 +15,10 @@ __all__ = ["ChatFunction", "Page"]
 _FULL_VALUES = ("sse_v1",)
 _DIFFS = ("sse_v2", "sse_v2.1", "sse_v3")
 
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
-"""Only a path: anything else behind the configured host could name another host."""
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
+"""Only a path below the base URL: anything else behind the configured host could name another host, and the segments
+``.`` and ``..`` lead to another application of the same host."""
+_LONGEST_PREFIX = 200
 
 _SHOWN_FUNCTIONS = 20
 _SHOWN_WORD = 200
@@ -165,9 +167,13 @@ def _sends_diffs(protocol: Any, version: str) -> bool:
 def _prefix(prefix: Any) -> str:
     if prefix is None:
         return ""  # 4.x has none
-    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+    if (
+        not isinstance(prefix, str)
+        or len(prefix) > _LONGEST_PREFIX
+        or not _PREFIX.fullmatch(prefix)
+    ):
         raise ProtocolError(
-            f"the page's api_prefix is not a path: {_word(prefix)!r}. Check base_url."
+            f"the page's api_prefix is not a path below base_url: {_word(prefix)!r}. Check base_url."
         )
     return prefix.rstrip("/")
 

@@ -92,6 +92,7 @@ class Gradio(Provider):
         self.trigger_id: int | None = _checked_index(trigger_id, "trigger_id")
         self._token = Secret(checked_key(api_key)) if api_key else None
         self._service = Service(self.name, self.url, self.function)
+        self._host: str = urlsplit(self.url).hostname or ""
         self._page: Page | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class Gradio(Provider):
             # Some versions say with a 200 that a login is needed (§1).
             raise refusal(replace(head, status=401), b"", exchange.now(), f"{self.url}/config")
         try:
-            page = Page.parse(config, cookies_after(head, {}), f"{self.url}/config")
+            page = Page.parse(config, cookies_after(head, {}, self._host), f"{self.url}/config")
         except ProtocolError as error:
             error.frame = body[:_SHOWN].decode("utf-8", "replace")
             raise
@@ -214,7 +215,7 @@ class Gradio(Provider):
         event_id = answer.get("event_id") if answer is not None else None
         if not isinstance(event_id, str):
             raise misanswer(head, body, exchange.now(), f"{self.url}{path}")
-        cookies = cookies_after(head, call.page.cookies)
+        cookies = cookies_after(head, call.page.cookies, self._host)
         if cookies != call.page.cookies:
             page = replace(call.page, cookies=cookies)
             if self._page is call.page:
