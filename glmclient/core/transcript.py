@@ -70,7 +70,7 @@ class _Call:
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
-        self.arguments = _Text()
+        self.arguments = GrowingText()
 
     def add(self, delta: ToolCallDelta) -> None:
         self.id = self.id or delta.id

@@ -110,7 +110,7 @@ SEARCHES: list[Callable[[str], Any]] = [
     lambda text: gradio.misanswer(head("x/y", 200), text.encode(), 0.0, "GET /config"),
     lambda text: gradio.app_failure({"error": text}, text, text),
     lambda text: gradio.session_failure(text, False, text),
-    lambda text: cookies_after(Head.of(200, [("set-cookie", text)]), {}),
+    lambda text: cookies_after(Head.of(200, [("set-cookie", text)]), {}, "space.example"),
     masked,
     framed,
     lambda text: Scrubber()._learn(text.encode()),

@@ -18,7 +18,7 @@ __all__ = ["ToolFragments"]
 class _Call:
     """One call as far as it came."""
 
-    __slots__ = ("_end", "halves", "id", "index", "length", "name", "pieces", "told")
+    __slots__ = ("_end", "_is_object", "halves", "id", "index", "length", "name", "pieces", "told")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -29,6 +29,7 @@ class _Call:
         self.length = 0
         self.told = False
         self._end = _ObjectEnd()
+        self._is_object: bool | None = None
 
     def repeats(self, arguments: str) -> bool:
         """Tell whether ``arguments`` are these arguments whole once more, as some relays send them.
@@ -44,7 +45,11 @@ class _Call:
     @property
     def whole(self) -> bool:
         """The arguments are a whole JSON object: nothing can follow them."""
-        return self._end.reached(self.pieces) and _is_object("".join(self.pieces))
+        if not self._end.reached(self.pieces):
+            return False
+        if self._is_object is None:  # white space behind the closing brace does not change it
+            self._is_object = _is_object("".join(self.pieces))
+        return self._is_object
 
 
 _STRUCTURE = re.compile(r'["{}]|\\.?', re.DOTALL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ...core.exchange import Exchange, Flow, Release
 from ...core.http import Head, Request, checked_key, load_object, merged_headers

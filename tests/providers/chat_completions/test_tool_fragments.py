@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from glmclient.core.transcript import Transcript
 from glmclient.events import ToolCall, ToolCallDelta
-from glmclient.providers.chat_completions.tool_calls import ToolFragments
+from glmclient.providers.chat_completions.tool_calls import ToolFragments, _Call, _is_object
 
 
 def fragment(
@@ -239,3 +239,31 @@ def test_no_argument_is_lost_or_invented(fragments: list[dict[str, Any]]) -> Non
         assert put == told or (put == "" and told in ("{}", '{"x":1}'))
     assert sorted("".join(c.arguments for c in calls)) == sorted("".join(kept))
     assert len({call.id for call in calls if call.id}) <= 2
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        (["{}"], True),
+        (["{", "}"], True),
+        (["{}", " \n"], True),
+        (["{}", "x"], False),
+        (["{}", " ", "x", " "], False),
+        (['{"a": "', "}", '"}'], True),
+        (['{"a": "\\', '"}', '"}'], True),
+        (['{"a": "\\\\', '"}'], True),
+        (['{"a": {"b": "}"}', "}"], True),
+        (["{", "{}"], False),
+        (["}{"], False),
+        (["{a}"], False),
+        ([], False),
+    ],
+)
+def test_the_end_of_arguments_is_found_in_pieces(pieces: list[str], whole: bool) -> None:
+    call = _Call(0)
+    for piece in pieces:
+        call.pieces.append(piece)
+        asked = call.whole
+        expected = _is_object("".join(call.pieces))
+        assert asked == expected
+    assert call.whole is whole

@@ -9,6 +9,7 @@ from itertools import chain
 import pytest
 
 from glmclient.core.exchange import Send
+from glmclient.core.http import Head
 from glmclient.core.limits import Limits
 from glmclient.core.retry import RetryPolicy
 from glmclient.errors import (
@@ -26,6 +27,7 @@ from glmclient.errors import (
     TransportFailure,
 )
 from glmclient.events import Finish, Notice, QueueStatus, TextDelta, Unknown
+from glmclient.providers.gradio.call import cookies_after
 
 from .scripted import (
     JOINED,
@@ -619,3 +621,39 @@ def test_a_page_that_another_turn_asked_for_is_left_alone() -> None:
     assert type(refused.error) is BadRequestError
     kept = play(provider, [JOINED, answer("kept")])
     assert kept.text == "kept", "the page of the other turn was not forgotten"
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "taken"),
+    [
+        ("app.space.example", "", True),
+        ("app.space.example", "app.space.example", True),
+        ("App.space.example", ".APP.space.example", True),
+        ("app.space.example", "space.example", True),
+        ("app.space.example", "other.example", False),
+        ("app.space.example", "pp.space.example", False),
+        ("app.space.example", "sub.app.space.example", False),
+        ("127.0.0.1", "0.0.1", False),
+        ("127.0.0.1", "127.0.0.1", True),
+    ],
+)
+def test_a_cookie_for_a_domain_of_others_is_ignored(host: str, domain: str, taken: bool) -> None:
+    header = f"a=b; Path=/; domain = {domain}" if domain else "a=b"
+    cookies = cookies_after(Head.of(200, [("Set-Cookie", header)]), {}, host)
+    assert cookies == ({"a": "b"} if taken else {})
+
+
+def test_the_last_domain_of_a_cookie_counts() -> None:
+    header = "a=b; Domain=other.example; Domain=space.example"
+    assert cookies_after(Head.of(200, [("Set-Cookie", header)]), {}, "space.example") == {"a": "b"}
+
+
+def test_the_oldest_cookies_are_forgotten() -> None:
+    known: dict[str, str] = {}
+    for number in range(120):
+        head = Head.of(200, [("Set-Cookie", f"n{number}=v")])
+        known = cookies_after(head, known, "space.example")
+    assert list(known) == [f"n{number}" for number in range(70, 120)]
+    longest = f"long={'v' * 4091}"
+    assert "long" in cookies_after(Head.of(200, [("Set-Cookie", longest)]), {}, "h")
+    assert cookies_after(Head.of(200, [("Set-Cookie", longest + "v")]), {}, "h") == {}
