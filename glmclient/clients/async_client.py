@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..core.exchange import Flow
-from ..core.limits import Timeout
 from ..messages import Messages
 from ..providers.base import Model
 from ..reply import Reply
@@ -102,8 +101,7 @@ class AsyncClient(BaseClient):
         if schema is None:
             return await stream.reply()
 
-        def ask(messages: Messages, timeout: Timeout) -> AsyncStream:
-            again: QuestionArguments = {**arguments, "timeout": timeout}
+        def ask(messages: Messages, again: QuestionArguments) -> AsyncStream:
             return self.stream(messages, schema=schema, **again)
 
         return await repaired(stream, ask, self._repairs(repair, messages, arguments))

@@ -468,7 +468,8 @@ class BaseClient:
         """Return the further rounds of a question with a schema."""
         from ..schemas.rounds import Repairs
 
-        return Repairs(rounds, messages, self._timeout(arguments), self._configuration.clock)
+        timeout, clock = self._timeout(arguments), self._configuration.clock
+        return Repairs(rounds, messages, arguments, timeout, clock)
 
     def _timeout(self, arguments: Mapping[str, Any]) -> Timeout:
         """Return the time limits of a question: its own, or the client's."""

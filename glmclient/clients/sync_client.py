@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ..core.exchange import Flow
-from ..core.limits import Timeout
 from ..errors import ConfigurationError
 from ..messages import Messages
 from ..providers.base import Model
@@ -105,8 +104,7 @@ class SyncClient(BaseClient):
         if schema is None:
             return stream.reply()
 
-        def ask(messages: Messages, timeout: Timeout) -> Stream:
-            again: QuestionArguments = {**arguments, "timeout": timeout}
+        def ask(messages: Messages, again: QuestionArguments) -> Stream:
             return self.stream(messages, schema=schema, **again)
 
         return repaired(stream, ask, self._repairs(repair, messages, arguments))

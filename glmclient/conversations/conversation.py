@@ -374,8 +374,7 @@ class Conversation(BaseConversation["SyncClient", "Stream"]):
         if schema is None:
             return stream.reply()
 
-        def ask(messages: Messages, timeout: Timeout) -> Stream:
-            again: QuestionArguments = {**question, "timeout": timeout}
+        def ask(messages: Messages, again: QuestionArguments) -> Stream:
             self._pending = self.client.stream(messages, schema=schema, **again)
             return self._pending
 
@@ -441,8 +440,7 @@ class AsyncConversation(BaseConversation["AsyncClient", "AsyncStream"]):
         if schema is None:
             return await stream.reply()
 
-        def ask(messages: Messages, timeout: Timeout) -> AsyncStream:
-            again: QuestionArguments = {**question, "timeout": timeout}
+        def ask(messages: Messages, again: QuestionArguments) -> AsyncStream:
             self._pending = self.client.stream(messages, schema=schema, **again)
             return self._pending
 

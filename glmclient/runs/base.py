@@ -27,6 +27,7 @@ from ..errors import (
 from ..events import Finish, RunEvent, ToolCall, ToolResult, Usage
 from ..messages import Messages, checked_messages
 from ..reply import Reply
+from ..schemas.rounds import renewed
 from ..streams.base import ENDS, BaseStream
 from .functions import BadArguments, Tool, content_of, tools_of
 
@@ -181,12 +182,12 @@ class BaseRun(Generic[S]):
             APITimeoutError: the total limit passed.
         """
         self._asks_again = False
-        question = dict(self._question)
+        question = renewed(self._question, self._rounds + 1) if self._rounds else self._question
         if self._rounds and self._limits.total is not None:
             left = self._time_left()
             if left is not None and left <= 0:
                 raise self._timed_out()
-            question["timeout"] = dataclasses.replace(self._limits, total=left)
+            question = {**question, "timeout": dataclasses.replace(self._limits, total=left)}
         self._rounds += 1
         stream: S = self._client.stream(list(self._history), **question)
         return stream

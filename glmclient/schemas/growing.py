@@ -14,7 +14,7 @@ from typing import Any
 
 from .references import VALUE
 
-__all__ = ["NOTHING", "GrowingValue", "ValueReader"]
+__all__ = ["NOTHING", "GrowingValue", "ValueReader", "is_prefix"]
 
 
 class _Nothing:
@@ -71,6 +71,16 @@ class GrowingValue:
         if self._state == self._string and not self._is_key:
             self._show(at_once=False)
         return position
+
+    def substitute(self, old: Any, new: Any) -> None:
+        """Let the value grow in ``new`` in place of ``old``, which has the same content."""
+        if self.root is old:
+            self.root = new
+        else:  # it is a member of the wrapper
+            for key, each in self.root.items():
+                if each is old:
+                    self.root[key] = new
+        self._stack = [new if each is old else each for each in self._stack]
 
     # -- one state each; they return the next position -----------------------------------------------------
 
@@ -291,6 +301,19 @@ class ValueReader:
             return False
         return self._seen > before or self._handed is not previous
 
+    def move_into(self, value: Any) -> None:
+        """Let the value grow on in ``value``, an earlier state of the same value."""
+        latest = self._handed
+        if not isinstance(value, (dict, list)) or self._growing is None:
+            return  # texts and numbers are replaced as a whole
+        if isinstance(value, dict):
+            value.clear()
+            value.update(latest)
+        else:
+            value[:] = latest
+        self._growing.substitute(latest, value)
+        self._handed = value
+
     def _grow(self, growing: GrowingValue, text: str, position: int) -> int:
         try:
             end = growing.feed(text, position)
@@ -315,3 +338,31 @@ class ValueReader:
                 self._handed = root[VALUE] if first == VALUE else self._handed
             elif self._keys is None or first in self._keys:
                 self._handed = root
+
+
+def is_prefix(before: Any, after: Any) -> bool:
+    """Return whether a value may grow into another one: texts and containers at their ends, anything else not."""
+    pairs = [(before, after)]
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, str):
+            if not other.startswith(one):
+                return False
+        elif isinstance(one, list):
+            if len(one) > len(other):
+                return False
+            pairs += zip(one, other, strict=False)
+        elif isinstance(one, dict):
+            if len(one) > len(other):
+                return False
+            for (key, each), (other_key, other_each) in zip(
+                one.items(), other.items(), strict=False
+            ):
+                if key != other_key:
+                    return False
+                pairs.append((each, other_each))
+        elif one != other:
+            return False
+    return True

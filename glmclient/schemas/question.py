@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError, SchemaProblem
 from ..messages import Messages, checked_messages
-from .references import closed, has_object_root, wrapped
+from .references import closed, has_object_root, is_strict, wrapped
 from .shapes import Shape
 
-__all__ = ["SchemaQuestion", "mentions_format", "weaker"]
+__all__ = ["SchemaQuestion"]
 
-_WEAKER = {"json_schema": "json_object", "json_object": "prompt"}
-_ABOUT_FORMAT = re.compile(
-    r"response_?format|json_?\s?schema|json_?\s?object|json mode|schema|grammar|guided|structured",
-    re.IGNORECASE,
-)
+STRICT, LOOSE, JSON_MODE, PROMPT = "json_schema", "json_schema_loose", "json_object", "prompt"
+"""The forms of asking for a value, the strictest first.
 
-
-def weaker(form: str) -> str | None:
-    """Return the next weaker form of a request, or ``None`` after the weakest."""
-    return _WEAKER.get(form)
-
-
-def mentions_format(text: str) -> bool:
-    """Return whether a refusal is about the format of the answer, as far as its text says."""
-    return _ABOUT_FORMAT.search(text) is not None
+Some servers take a strict schema only if its objects have no further and no optional members, which a schema of the
+caller may have. The second form sends the same schema without the promise that it is strict.
+"""
 
 
 class SchemaQuestion:
@@ -43,8 +33,19 @@ class SchemaQuestion:
         self.shape = shape
         self.wrapper: bool = not has_object_root(shape.schema)
         plain = wrapped(shape.schema) if self.wrapper else shape.schema
-        self._prompt_schema = closed(plain, require_all=False) if not shape.exact else plain
-        self._strict_schema = closed(plain, require_all=not shape.exact)
+        # A schema that the caller wrote is sent as it is.
+        self._prompt_schema = plain if shape.exact else closed(plain, require_all=False)
+        self._sent_schema = plain if shape.exact else closed(plain, require_all=True)
+        strict = is_strict(self._sent_schema)
+        self._forms = (STRICT, JSON_MODE, PROMPT) if strict else (STRICT, LOOSE, JSON_MODE, PROMPT)
+
+    def form_from(self, form: str) -> str:
+        """Return ``form``, or the next stricter one if this question has no use for it."""
+        return form if form in self._forms else STRICT
+
+    def weaker(self, form: str) -> str | None:
+        """Return the next weaker form of the request, or ``None`` after the weakest."""
+        return next(iter(self._forms[self._forms.index(form) + 1 :]), None)
 
     def asked(
         self, form: str, messages: Messages, options: Mapping[str, Any]
@@ -52,7 +53,7 @@ class SchemaQuestion:
         """Return the messages and options of the request.
 
         Args:
-            form: ``json_schema``, ``json_object`` or ``prompt``.
+            form: one of the forms.
 
         Raises:
             ConfigurationError: ``response_format`` asks for a format too.
@@ -62,11 +63,11 @@ class SchemaQuestion:
                 "schema and response_format exclude each other: schema decides the format. Remove response_format."
             )
         chosen = dict(options)
-        if form == "json_schema":
-            described = {"name": "answer", "schema": self._strict_schema, "strict": True}
+        if form in (STRICT, LOOSE):
+            described = {"name": "answer", "schema": self._sent_schema, "strict": form == STRICT}
             chosen["response_format"] = {"type": "json_schema", "json_schema": described}
             return messages, chosen
-        if form == "json_object":
+        if form == JSON_MODE:
             chosen["response_format"] = {"type": "json_object"}
         return _with_instruction(checked_messages(messages), self._instruction()), chosen
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 
-__all__ = ["closed", "has_object_root", "inlined", "wrapped"]
+__all__ = ["closed", "has_object_root", "inlined", "is_strict", "wrapped"]
 
 VALUE = "value"
 """The member that holds a list or scalar where a service wants an object at the root."""
@@ -154,3 +154,23 @@ def closed(schema: Any, *, require_all: bool) -> Any:
         if require_all:
             result["required"] = list(properties)
     return result
+
+
+def is_strict(schema: Any) -> bool:
+    """Return whether each object in a schema has the members that it requires, and no others."""
+    if not isinstance(schema, Mapping):
+        return True
+    parts: list[Any] = []
+    for name, value in schema.items():
+        if name in _MAPPINGS and isinstance(value, Mapping):
+            parts += value.values()
+        elif name in _SEQUENCES and isinstance(value, (list, tuple)):
+            parts += value
+        elif name in _SCHEMAS:
+            parts.append(value)
+    if schema.get("type") == "object" or "properties" in schema:
+        if schema.get("additionalProperties") is not False:
+            return False
+        if set(schema.get("properties", ())) != set(schema.get("required", ())):
+            return False
+    return all(is_strict(part) for part in parts)

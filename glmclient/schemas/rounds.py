@@ -8,16 +8,17 @@ from typing import Any
 
 from ..core.exchange import Exchange, Flow, Release
 from ..core.limits import Timeout
-from ..errors import BadRequestError, ConfigurationError, SchemaError
+from ..errors import APIStatusError, ConfigurationError, SchemaError
 from ..events import Usage
 from ..messages import Messages
 from ..providers.base import Chat, Provider
 from ..reply import Reply
 from .answer import TypedAnswer
-from .question import SchemaQuestion, mentions_format, weaker
+from .question import SchemaQuestion
+from .refusals import about_format
 from .shapes import shape_of
 
-__all__ = ["Asking", "Repairs", "question_of"]
+__all__ = ["Asking", "Repairs", "question_of", "renewed"]
 
 
 def question_of(schema: Any) -> SchemaQuestion:
@@ -31,6 +32,17 @@ def question_of(schema: Any) -> SchemaQuestion:
     return SchemaQuestion(shape_of(schema))
 
 
+def renewed(arguments: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return the arguments of a further round with another ``request_id``: services refuse one that they have seen."""
+    result = dict(arguments)
+    if isinstance(own := arguments.get("request_id"), str):
+        suffix = f"-round-{number}"
+        result["request_id"] = own[: _ID_LENGTH - len(suffix)] + suffix
+    return result
+
+
+_ID_LENGTH = 60
+"""Characters; the platform takes 64, and a further attempt appends its number."""
 _UNREPAIRED = ("length", "content_filter")
 
 
@@ -54,25 +66,35 @@ class Asking:
         self._question = question
         self._messages, self._model, self._options = messages, model, options
         self._forms = forms
-        self._form: str = forms.get(model, provider.supports.schemas)
+        self._form: str = question.form_from(forms.get(model, provider.supports.schemas))
         self.asked: tuple[Messages, dict[str, Any]] = question.asked(self._form, messages, options)
         """The messages and options of the first request."""
         self._chat = provider.prepare(self.asked[0], model, self.asked[1])
 
     def attempt(self, exchange: Exchange) -> Flow[None]:
-        """Ask; after a refusal of the answer's format, ask in the next weaker form, and remember it."""
+        """Ask; after a refusal of the answer's format, ask in the next weaker form, and remember what was accepted.
+
+        Many servers do not say what they refuse. If they refuse the weaker forms too, the first refusal is raised.
+        """
+        unclear: APIStatusError | None = None
         while True:
             try:
                 yield from self._provider.attempt(self._chat, exchange)
-            except BadRequestError as refusal:
-                form = weaker(self._form)
-                if form is None or not mentions_format(f"{refusal.message} {refusal.body}"):
-                    raise
+            except APIStatusError as refusal:
+                about = about_format(refusal)
+                form = self._question.weaker(self._form)
+                if about is False or form is None or exchange.handed_over:
+                    raise (unclear or refusal) from None
+                if about is None:
+                    unclear = unclear or refusal
                 exchange.tell_failure(exchange.completed(refusal))
                 self._chat, self._form = self._prepared(form), form
             else:
+                if unclear is not None:
+                    self._forms[self._model] = self._form
                 return
-            self._forms[self._model] = self._form
+            if about:
+                self._forms[self._model] = self._form
             yield Release()
             exchange.begin_attempt()
 
@@ -87,23 +109,30 @@ class Repairs:
     Args:
         rounds: further rounds at most.
         messages: the question.
+        arguments: the other arguments of the question.
         timeout: the limits of the whole question.
         clock: seconds that only grow.
     """
 
     def __init__(
-        self, rounds: int, messages: Messages, timeout: Timeout, clock: Callable[[], float]
+        self,
+        rounds: int,
+        messages: Messages,
+        arguments: Mapping[str, Any],
+        timeout: Timeout,
+        clock: Callable[[], float],
     ) -> None:
         if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
             raise ConfigurationError(
                 f"repair must be a number of rounds, 0 or more, not {rounds!r}."
             )
         self._left = rounds
-        self._messages = messages
+        self._messages, self._arguments = messages, arguments
         self._timeout, self._clock = timeout, clock
         self._began = clock()
         self._usage: Usage | None = None
         self._repaired = False
+        self._round = 1
 
     def next_messages(self, answer: TypedAnswer, error: SchemaError) -> list[dict[str, Any]]:
         """Return the messages of the next round.
@@ -122,12 +151,14 @@ class Repairs:
             self._messages, error.partial.text or "{}", error.problems
         )
 
-    def timeout(self) -> Timeout:
-        """Return the limits of the next round: the rest of the total limit."""
-        if self._timeout.total is None:
-            return self._timeout
-        rest = self._timeout.total - (self._clock() - self._began)
-        return dataclasses.replace(self._timeout, total=max(rest, 0.001))
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the next round: the rest of the total limit, and an id that was not used."""
+        self._round += 1
+        timeout = self._timeout
+        if timeout.total is not None:
+            rest = timeout.total - (self._clock() - self._began)
+            timeout = dataclasses.replace(timeout, total=max(rest, 0.001))
+        return {**renewed(self._arguments, self._round), "timeout": timeout}
 
     def whole(self, reply: Reply) -> Reply:
         """Return the reply of the last round with the usage of all rounds."""

@@ -390,7 +390,7 @@ async def repaired(
     """Read a stream with a schema to its end; if its answer does not fit, ask again with the problems.
 
     Args:
-        ask: takes messages and a timeout, and returns the stream of the next round.
+        ask: takes messages and the other arguments, and returns the stream of the next round.
 
     Raises:
         SchemaError: the answer of the last round does not fit.
@@ -400,6 +400,6 @@ async def repaired(
             reply = await stream.reply()
         except SchemaError as error:
             messages = rounds.next_messages(stream._typed, error)
-            stream = ask(messages, rounds.timeout())
+            stream = ask(messages, rounds.arguments())
         else:
             return rounds.whole(reply)

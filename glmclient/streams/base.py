@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from ..core.appending import AppendOnly
 from ..core.exchange import Exchange, Flow
 from ..core.failures import ended_early
-from ..core.limits import Timeout
 from ..errors import (
     ConfigurationError,
     GLMError,
@@ -41,7 +40,11 @@ class ValueOfAnswer(Protocol):
         """The value so far, as plain data."""
 
     def changed_by(self, event: Event, text: str) -> bool:
-        """Take in an event; return whether the value changed. ``text`` is the whole text, at `Finish` only."""
+        """Take in an event; return whether the value changed.
+
+        Args:
+            text: the whole text, at rewrites and at `Finish`.
+        """
 
     def typed(self, reply: Reply[Any]) -> Reply[Any]:
         """Return the reply with its value.
@@ -57,8 +60,8 @@ class RepairRounds(Protocol):
     def next_messages(self, answer: Any, error: SchemaError) -> Sequence[Message]:
         """Return the messages of the next round, or raise ``error``."""
 
-    def timeout(self) -> Timeout:
-        """Return the limits of the next round."""
+    def arguments(self) -> Any:
+        """Return the other arguments of the next round."""
 
     def whole(self, reply: Reply[Any]) -> Reply[Any]:
         """Return the reply of the last round with the usage of all rounds."""
@@ -173,7 +176,7 @@ class BaseStream:
 
     def _changed(self, event: Event) -> bool:
         """Return whether an event changed the value of the answer."""
-        text = self.text if isinstance(event, Finish) else ""
+        text = self.text if isinstance(event, (Finish, TextReplace)) else ""
         return self._value_source().changed_by(event, text)
 
     def _append_only(self, hold: bool) -> AppendOnly:

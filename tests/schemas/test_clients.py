@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import time
 from typing import Any
 
 import pytest
 
 from glmclient import (
+    APIStatusError,
     APITimeoutError,
     BadRequestError,
     ConfigurationError,
@@ -22,6 +24,9 @@ from glmclient import (
     ToolCallDelta,
     Usage,
 )
+from glmclient.schemas.answer import TypedAnswer
+from glmclient.schemas.growing import is_prefix
+from glmclient.schemas.rounds import question_of
 from glmclient.testing import Cut, Pause, Refusal, Script, Simulator
 
 from .modes import MODES, collected, on_client
@@ -92,14 +97,94 @@ def test_a_refused_form_is_weakened_and_remembered(mode: str) -> None:
     [
         (["response_format is not supported"] * 3, 3),
         (["the prompt is too long"], 1),
+        (["something"] * 3, 3),
+        (["something", "the prompt is too long"], 2),
     ],
 )
 def test_a_refused_request_is_raised(mode: str, refusals: list[str], count: int) -> None:
     script = Script(*(Refusal("bad_request", message=message) for message in refusals))
     with Simulator(script, provider="openai") as simulator:
-        with pytest.raises(BadRequestError):
+        with pytest.raises(BadRequestError, match=refusals[0]):
             on_client(mode, simulator, lambda c: c.chat("?", schema=City))
         assert len(bodies(simulator)) == count
+
+
+@each_mode
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("bad_request", message="Bad Request"),
+        Refusal("bad_request", message="参数错误"),
+        Refusal("bad_request", body={"error": {"message": "wrong", "param": "response_format"}}),
+        Refusal("bad_request", status=422, body={"detail": [{"loc": ["body", "response_format"]}]}),
+        Refusal("server", message="failed to parse grammar"),
+    ],
+)
+def test_a_refusal_need_not_say_what_it_is_about(mode: str, refusal: Refusal) -> None:
+    with Simulator(Script(refusal, JSON), provider="openai") as simulator:
+        reply = on_client(mode, simulator, lambda c: c.chat("?", schema=City, retry=None))
+        forms = [body["response_format"]["type"] for body in bodies(simulator)]
+    assert reply.parsed == City("A", 1)
+    assert forms == ["json_schema", "json_object"]
+
+
+@each_mode
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("server", message="out of memory"),
+        Refusal("bad_request", body={"error": {"message": "wrong", "param": "temperature"}}),
+        Refusal("bad_request", body={"error": {"message": "wrong", "code": "1301"}}),
+        Refusal("authentication", message="the key is wrong"),
+    ],
+)
+def test_a_refusal_of_something_else_is_raised_at_once(mode: str, refusal: Refusal) -> None:
+    with Simulator(refusal, provider="openai") as simulator:
+        with pytest.raises(APIStatusError):
+            on_client(mode, simulator, lambda c: c.chat("?", schema=City, retry=None))
+        assert len(bodies(simulator)) == 1
+
+
+OPEN = {
+    "type": "object",
+    "properties": {"a": {"type": "integer", "default": 1}, "b": {"type": "string"}},
+    "required": ["a"],
+}
+
+
+@each_mode
+def test_a_schema_of_the_caller_is_sent_as_it_is(mode: str) -> None:
+    refusal = Refusal("bad_request", message="Invalid schema: additionalProperties is required")
+    with Simulator(Script(refusal, '{"a": 1, "c": 2}'), provider="openai") as simulator:
+        reply = on_client(mode, simulator, lambda c: c.chat("?", schema=OPEN))
+        sent = [body["response_format"]["json_schema"] for body in bodies(simulator)]
+    assert reply.parsed == {"a": 1, "c": 2}
+    assert [each["schema"] for each in sent] == [OPEN, OPEN]
+    assert [each["strict"] for each in sent] == [True, False]
+    with Simulator('{"a": 1}', provider="zai") as simulator:
+        on_client(mode, simulator, lambda c: c.chat("?", schema=OPEN))
+        prompt = bodies(simulator)[0]["messages"][0]["content"]
+    assert json.dumps(OPEN) in prompt
+
+
+def test_a_form_that_one_schema_needs_is_not_used_for_others() -> None:
+    refusal = Refusal("bad_request", message="Invalid schema")
+    with Simulator(Script(refusal, '{"a": 1}', JSON), provider="openai") as simulator:
+        with simulator.client() as client:
+            client.chat("?", schema=OPEN)
+            client.chat("?", schema=City)
+        strict = [body["response_format"]["json_schema"]["strict"] for body in bodies(simulator)]
+    assert strict == [True, False, True]
+
+
+@each_mode
+def test_a_repair_has_a_request_id_of_its_own(mode: str) -> None:
+    with Simulator(Script(BAD, JSON), provider="zai") as simulator:
+        on_client(mode, simulator, lambda c: c.chat("?", schema=City, request_id="x" * 64))
+        ids = [body["request_id"] for body in bodies(simulator)]
+    assert ids[0] == "x" * 64
+    assert len(set(ids)) == 2
+    assert all(len(each) <= 64 for each in ids)
 
 
 USAGE = Usage(1, 2, 3)
@@ -246,6 +331,62 @@ def test_a_rewritten_answer_ends_with_its_own_value() -> None:
     assert last_state([TextDelta('{"value": [1,'), TextReplace(11, "2, 3]}")], list[int]) == [2, 3]
     assert last_state([TextDelta("1"), TextDelta("2")], int) == 12
     assert last_state([TextDelta("no")], int) is None
+
+
+def all_states(script: list[Any], schema: Any) -> list[Any]:
+    """Return copies of the states, after a check that they are one object."""
+    with Simulator(script, provider="chatglm") as simulator, simulator.client() as client:
+        stream = client.stream("?", schema=schema)
+        states = [(id(value), copy.deepcopy(value)) for value in stream.value_stream]
+        assert states[-1][1] == stream.reply().parsed
+    assert len({identity for identity, _ in states}) == 1
+    return [state for _, state in states]
+
+
+@pytest.mark.parametrize(
+    ("script", "schema"),
+    [
+        # The end of the text is written anew, and goes on.
+        (['{"a": [1, {"b": "x', TextReplace(16, '"xy'), 'z"}, 3', "]}"], {"type": "object"}),
+        # The text is cut back, and comes again.
+        (['{"a": [1, 2, 3', TextReplace(6, "[1, 2"), ", 3", ", 4", "]}"], {"type": "object"}),
+        # Inside the wrapper.
+        (['{"value": [1, 2', TextReplace(10, "[1, 2, 3"), ", 4", "]}"], list[int]),
+        # In front of the value.
+        (['As JSON: {"a": 1, ', TextReplace(0, 'JSON: {"a": 1,'), ' "b": 2}'], {"type": "object"}),
+        # Before anything was handed out.
+        (["no", TextReplace(0, '{"a": 1, '), '"b": 2}'], {"type": "object"}),
+        # Nothing but the place of the value changes.
+        (['{"a": 1, ', TextReplace(0, '  {"a": 1, '), '"b": 2}'], {"type": "object"}),
+    ],
+)
+def test_a_rewrite_lets_the_value_grow_on(script: list[Any], schema: Any) -> None:
+    steps = [TextDelta(step) if isinstance(step, str) else step for step in script]
+    states = all_states(steps, schema)
+    assert len(states) >= 2
+    assert all(map(is_prefix, states, states[1:]))
+
+
+def test_a_text_value_grows_over_a_rewrite() -> None:
+    script = [TextDelta('{"value": "ab'), TextReplace(10, '"abc'), TextDelta('d"}')]
+    with Simulator(script, provider="chatglm") as simulator, simulator.client() as client:
+        assert list(client.stream("?", schema=str).value_stream) == ["ab", "abc", "abcd"]
+
+
+def test_many_rewrites_take_bounded_time() -> None:
+    """Each event rewrites the end; the value at the end is the value of the final text."""
+    item = "1, "
+    answer = TypedAnswer(question_of(list[int]))
+    text = "["
+    began = time.monotonic()
+    for _ in range(4_000):
+        text += item
+        answer.changed_by(TextReplace(len(text) - 3, item), text)
+    text += "1]"
+    answer.changed_by(TextDelta("1]"), "")
+    assert answer.changed_by(Finish("stop"), text)
+    assert answer.value == [1] * 4_001
+    assert time.monotonic() - began < 60
 
 
 @each_mode

@@ -18,8 +18,8 @@ import pytest
 from glmclient import ConfigurationError, SchemaProblem
 from glmclient.schemas import libraries
 from glmclient.schemas.extraction import value_in
-from glmclient.schemas.growing import NOTHING, GrowingValue, NotJSON, ValueReader
-from glmclient.schemas.references import closed, inlined
+from glmclient.schemas.growing import NOTHING, GrowingValue, NotJSON, ValueReader, is_prefix
+from glmclient.schemas.references import closed, inlined, is_strict
 from glmclient.schemas.shapes import Misfit, Shape, shape_of
 
 
@@ -197,6 +197,23 @@ def test_the_strict_form_requires_everything_and_allows_no_more() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        ({"type": "integer"}, True),
+        ({"type": "object", "additionalProperties": False}, True),
+        ({"type": "object"}, False),
+        ({"properties": {"a": True}, "additionalProperties": False}, False),
+        ({"anyOf": [{"type": "object"}]}, False),
+        ({"items": {"type": "object"}}, False),
+        ({"$defs": {"A": {"type": "object"}}}, False),
+        (closed(shape_of(Team).schema, require_all=True), True),
+    ],
+)
+def test_a_strict_schema(schema: Any, strict: bool) -> None:
+    assert is_strict(schema) == strict
+
+
 JSON = '{"name": "A", "population": 1}'
 
 
@@ -259,16 +276,21 @@ def text(chance: random.Random) -> str:
     return "".join(chance.choice(LETTERS) for _ in range(chance.randrange(8)))
 
 
-def is_prefix(one: Any, other: Any) -> bool:
-    if isinstance(one, str) and isinstance(other, str):
-        return other.startswith(one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) <= len(other) and all(map(is_prefix, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return list(other)[: len(one)] == list(one) and all(
-            is_prefix(v, other[k]) for k, v in one.items()
-        )
-    return type(one) is type(other) and bool(one == other)
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({"a": [1, "x"]}, {"a": [1, "xy", 2], "b": 1}, True),
+        ([1], [1.0], False),
+        ("ab", "a", False),
+        ([1, 2], [1], False),
+        ({"a": 1, "b": 1}, {"a": 1}, False),
+        ({"a": 1}, {"b": 1}, False),
+        (1, 2, False),
+        (None, None, True),
+    ],
+)
+def test_a_prefix_of_a_value(one: Any, other: Any, expected: bool) -> None:
+    assert is_prefix(one, other) == expected
 
 
 @pytest.mark.parametrize("seed", range(200))
