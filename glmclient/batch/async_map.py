@@ -12,7 +12,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core.limits import Timeout
 from ..errors import ConfigurationError, StreamMisuse
 from ..messages import Messages
 from ..streams.async_stream import repaired
@@ -55,9 +54,9 @@ class _Tasks:
     async def _asked(self, pending: Pending) -> Result:
         streams: list[AsyncStream] = []
 
-        def ask(messages: Messages, timeout: Timeout | None) -> AsyncStream:
+        def ask(messages: Messages, again: Mapping[str, Any]) -> AsyncStream:
             asked = replace(question, messages=messages)
-            stream = self._client._mapped(asked, self._options, self._limiter, timeout)
+            stream = self._client._mapped(asked, self._options, self._limiter, again)
             streams.append(stream)
             self._streams[pending.index] = stream
             if self._stopped:
@@ -67,7 +66,7 @@ class _Tasks:
         try:
             question = pending.begin()
             rounds = repairs(self._client, question, self._options)
-            stream = ask(question.messages, None)
+            stream = ask(question.messages, {})
             reply = await (stream.reply() if rounds is None else repaired(stream, ask, rounds))
         except Exception as error:  # noqa: BLE001 - the row's result carries it
             return finished(pending, None, error, streams)

@@ -12,7 +12,6 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core.limits import Timeout
 from ..errors import ConfigurationError, StreamMisuse
 from ..messages import Messages
 from ..streams.sync_stream import repaired
@@ -65,9 +64,9 @@ class _Pool:
     def _asked(self, pending: Pending) -> Result:
         streams: list[Stream] = []
 
-        def ask(messages: Messages, timeout: Timeout | None) -> Stream:
+        def ask(messages: Messages, again: Mapping[str, Any]) -> Stream:
             asked = replace(question, messages=messages)
-            stream = self._client._mapped(asked, self._options, self._limiter, timeout)
+            stream = self._client._mapped(asked, self._options, self._limiter, again)
             streams.append(stream)
             self._streams[pending.index] = stream
             if self._stopped:
@@ -77,7 +76,7 @@ class _Pool:
         try:
             question = pending.begin()
             rounds = repairs(self._client, question, self._options)
-            stream = ask(question.messages, None)
+            stream = ask(question.messages, {})
             reply = stream.reply() if rounds is None else repaired(stream, ask, rounds)
         except Exception as error:  # noqa: BLE001 - the row's result carries it
             return finished(pending, None, error, streams)

@@ -175,13 +175,11 @@ class AsyncClient(BaseClient):
         question: Question,
         defaults: Mapping[str, Any],
         limiter: Limiter,
-        timeout: Timeout | None = None,
+        again: Mapping[str, Any],
     ) -> AsyncStream:
-        """Return the stream of a row of `map`: of its first round, or of a repair with its own ``timeout``."""
-        options = {**defaults, **question.options}
+        """Return the stream of a row of `map`: of its first round, or of a repair, which changes options."""
+        options = {**defaults, **question.options, **again}
         options.pop("repair", None)
-        if timeout is not None:
-            options["timeout"] = timeout
         schema = options.pop("schema", None)
         exchange, flow, typed = self._ask(question.messages, options, schema, limiter)
         return AsyncStream(exchange, flow, self._transport, self._streams, typed)
