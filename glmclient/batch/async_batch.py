@@ -24,7 +24,7 @@ async def run_batch(
 ) -> BatchReport:
     """Ask the rows that are not done; see `AsyncClient.batch`."""
     defaults = key_defaults(client.default_model, options)
-    with opened_rows(rows) as lines:
+    with opened_rows(rows, output) as lines:
         batch = Batch(output, client.provider.name, defaults, settings)
         whole = False
         try:

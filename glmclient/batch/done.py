@@ -7,11 +7,13 @@ counts: the index is built from it anew at each start.
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from .lines import Done
 
-__all__ = ["DoneRows"]
+__all__ = ["DoneRows", "IndexFailure"]
 
 _CACHE_KIB = 32 * 1024
 _TABLES = """
@@ -22,8 +24,27 @@ _TABLES = """
 """
 
 
+class IndexFailure(OSError):
+    """SQLite could not read or write the index, as on a full disk of temporary files."""
+
+
+@contextmanager
+def _index_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise IndexFailure(
+            f"the index of the rows that are done, a temporary file in {tempfile.gettempdir()}, failed: {error}. "
+            "Make room there, or set TMPDIR; the same call goes on."
+        ) from error
+
+
 class DoneRows:
-    """What the output says of each row; the last line of a row counts."""
+    """What the output says of each row; the last line of a row counts.
+
+    Raises:
+        IndexFailure: of any method.
+    """
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -33,6 +54,7 @@ class DoneRows:
         self._database.executescript(_TABLES)
         self._database.execute("BEGIN")
 
+    @_index_errors()
     def load(self, lines: Iterable[tuple[int, int, Done]]) -> None:
         """Take in the lines of an earlier run: where each begins, its length, and what it says."""
         self._database.executemany(
@@ -43,6 +65,7 @@ class DoneRows:
             ),
         )
 
+    @_index_errors()
     def put(self, done: Done, position: int, start: int, length: int) -> None:
         """Take in a line that was written for the row at ``position`` of the input."""
         self._database.execute(
@@ -50,6 +73,7 @@ class DoneRows:
             (done.id, done.key, done.error, done.retryable, position, start, length),
         )
 
+    @_index_errors()
     def get(self, row_id: str) -> tuple[Done, int | None] | None:
         """Return what the output says of a row, and its position if this run has met it."""
         row = self._database.execute(
@@ -60,10 +84,12 @@ class DoneRows:
         key, error, retryable, position = row
         return Done(row_id, key, error, bool(retryable)), position
 
+    @_index_errors()
     def met(self, row_id: str, position: int) -> None:
         """Note that this run has met a row that is done."""
         self._database.execute("UPDATE done SET position = ? WHERE id = ?", (position, row_id))
 
+    @_index_errors()
     def occurrence(self, key: str) -> int:
         """Count a request without an id; return its number, from 1."""
         self._database.execute(
@@ -80,9 +106,10 @@ class DoneRows:
 
         Rows that are in the output but not in this input come last.
         """
-        yield from self._database.execute(
-            "SELECT start, length FROM done ORDER BY position IS NULL, position, start"
-        )
+        with _index_errors():
+            yield from self._database.execute(
+                "SELECT start, length FROM done ORDER BY position IS NULL, position, start"
+            )
 
     def close(self) -> None:
         """Delete the index."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ __all__ = ["Journal"]
 SYNC_SECONDS = 1.0
 SYNC_LINES = 256
 _BLOCK = 1 << 16
+_BEGINNING = b'{"id":"'
+"""How each line begins, in both formats."""
 
 
 class Journal:
@@ -33,13 +35,19 @@ class Journal:
 
     Args:
         path: the file; it is created where it does not exist.
+        is_line: tells whether a line is one of this kind of file.
 
     Raises:
-        ConfigurationError: the path is not a regular file, or another process writes to it.
+        ConfigurationError: the path is not a regular file, it begins with another kind of line, or another process
+            writes to it.
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        is_line: Callable[[bytes], bool] = lambda line: True,
+    ) -> None:
         self.path: Path = Path(path)
         existed = self.path.exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -49,6 +57,7 @@ class Journal:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise ConfigurationError(f"{self.path} is not a regular file; name another output.")
             _lock(self._fd, self.path)
+            self._check_content(is_line)
             self._size = self._cut_torn_line()
         except BaseException:
             os.close(self._fd)
@@ -64,6 +73,21 @@ class Journal:
             target=self._sync_often, name="glmclient.fsync", daemon=True
         )
         self._syncer.start()
+
+    def _check_content(self, is_line: Callable[[bytes], bool]) -> None:
+        """Refuse a file of another kind, before anything of it is cut off or appended to.
+
+        One whole line of ours is enough. A file of a single torn line is recognized by how every line begins.
+        """
+        with open(self.path, "rb") as file:
+            head = file.read(len(_BEGINNING))
+            file.seek(0)
+            lines = (is_line(line) for line in file if line.endswith(b"\n"))
+            ours = head == _BEGINNING[: len(head)] or any(lines)
+        if not ours:
+            raise ConfigurationError(
+                f"{self.path} exists and is not the output of a batch: name another output, or remove it."
+            )
 
     def _cut_torn_line(self) -> int:
         end = size = os.fstat(self._fd).st_size

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from ..errors import APIStatusError, ConfigurationError, GLMError
 from ..events import Usage
@@ -21,6 +21,7 @@ __all__ = [
     "Done",
     "Format",
     "Line",
+    "bounded_lines",
     "done_of",
     "input_lines",
     "is_empty",
@@ -70,6 +71,17 @@ class Done:
     key: str
     error: str
     retryable: bool
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file; of a line that is too long, only as much as shows that it is.
+
+    The rest of such a line is skipped in pieces, so a file without line ends does not fill the memory.
+    """
+    while line := file.readline(LONGEST_LINE + 1):
+        yield line
+        while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+            line = file.readline(LONGEST_LINE + 1)
 
 
 def input_lines(

@@ -28,9 +28,9 @@ from ..errors import (
     ServiceBlockedError,
 )
 from ..events import Usage
-from .done import DoneRows
+from .done import DoneRows, IndexFailure
 from .journal import Journal
-from .lines import Done, Format, Line, done_of, input_lines, output_line
+from .lines import Done, Format, Line, bounded_lines, done_of, input_lines, output_line
 from .rows import Question, Result
 
 __all__ = ["Batch", "BatchReport", "Settings", "key_defaults", "opened_rows"]
@@ -132,7 +132,7 @@ class Batch:
         self._provider = provider
         self._defaults = defaults
         self._settings = settings
-        self._journal = Journal(output)
+        self._journal = Journal(output, lambda line: done_of(line) is not None)
         self._done = DoneRows()
         self._counts: Counter[str] = Counter()
         self._total = self._succeeded = self._skipped = self._failed_now = 0
@@ -152,6 +152,12 @@ class Batch:
 
     def questions(self, rows: Iterable[Any]) -> Iterator[Question]:
         """Yield the questions to ask; rows that are done or have no question are dealt with here."""
+        try:
+            yield from self._questions(rows)
+        except IndexFailure as error:
+            self.stopped = self.stopped or error
+
+    def _questions(self, rows: Iterable[Any]) -> Iterator[Question]:
         for line in input_lines(rows, self._provider, self._defaults, self._settings.system):
             if self.stopped is not None:
                 return
@@ -216,11 +222,11 @@ class Batch:
         line, done = output_line(result, key, self._settings.format)
         try:
             start = self._journal.append(line)
+            self._done.put(done, position, start, len(line))
         except OSError as error:
-            # The row is not done: the next run asks it again. The file holds whole lines only.
+            # The file holds whole lines only. If this one is not among them, the next run asks the row again.
             self.stopped = self.stopped or error
             return
-        self._done.put(done, position, start, len(line))
         self._count(done.error)
         if done.error:
             self._failed_now += 1
@@ -304,15 +310,15 @@ def key_defaults(model: str | None, options: Mapping[str, Any]) -> dict[str, Any
 
 
 @contextmanager
-def opened_rows(rows: Any) -> Iterator[Iterable[Any]]:
+def opened_rows(rows: Any, output: str | os.PathLike[str] | None = None) -> Iterator[Iterable[Any]]:
     """Give the rows of an input: a path of JSON lines, ``"-"`` for standard input, or any iterable of rows.
 
     Raises:
-        ConfigurationError: there is no such file, or it is not an iterable.
+        ConfigurationError: there is no such file, it is the output, or the rows are not an iterable.
     """
     if isinstance(rows, (str, os.PathLike)):
         if rows == "-":
-            yield sys.stdin.buffer
+            yield bounded_lines(sys.stdin.buffer)
             return
         file: BinaryIO
         try:
@@ -322,7 +328,9 @@ def opened_rows(rows: Any) -> Iterator[Iterable[Any]]:
                 f"the input {os.fspath(rows)!r} cannot be read: {error.strerror}."
             ) from error
         with file:
-            yield file
+            if output is not None and os.path.exists(output) and os.path.samefile(rows, output):
+                raise ConfigurationError("the input and the output are the same file.")
+            yield bounded_lines(file)
     elif isinstance(rows, Iterable):
         yield rows
     else:

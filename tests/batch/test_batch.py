@@ -6,10 +6,13 @@ import asyncio
 import datetime
 import enum
 import errno
+import io
 import json
 import os
 import random
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -28,6 +31,7 @@ from glmclient import (
     ConfigurationError,
     Finish,
     Image,
+    Limiter,
     QuotaExceededError,
     Reply,
     Result,
@@ -38,8 +42,9 @@ from glmclient import (
 )
 from glmclient.batch import journal as journal_module
 from glmclient.batch import lines as lines_module
+from glmclient.batch.done import DoneRows
 from glmclient.batch.journal import Journal
-from glmclient.batch.lines import Done, input_lines, output_line
+from glmclient.batch.lines import Done, bounded_lines, input_lines, output_line
 from glmclient.batch.run import Batch, Settings
 from glmclient.cli import main
 
@@ -243,13 +248,15 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
         report = client.batch([{"id": "a", "prompt": "q"}, {"id": "b", "prompt": "q"}], out)
         assert report.skipped == 1
         assert [line["id"] for line in written(out)] == ["a", "b"]
-        out.write_bytes(b"x" * 200_000)
+        out.write_bytes(whole[:7] + b"x" * 200_000)
         assert client.batch(["q"], out).succeeded == 1
 
 
 def test_lines_that_are_not_of_a_batch_are_passed_over(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    out.write_bytes(b'not JSON\n[]\n{"id":5}\n{"ok":true,"id":"a"}\n' + b"[" * 100_000 + b"\n")
+    ours = b'{"id":"b","key":"k","ok":true}\n'
+    other = b'not JSON\n[]\n{"id":5}\n{"ok":true,"id":"a"}\n' + b"[" * 100_000 + b"\n"
+    out.write_bytes(other + ours)
     with Service() as service, client_of(service) as client:
         assert client.batch([{"id": "a", "prompt": "q"}], out).skipped == 0
 
@@ -511,28 +518,63 @@ def test_a_dry_run_asks_nothing(home: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_standard_input(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"prompt": "q"}\n')))
     with Service() as service:
         assert main([*command(service), "-", str(home / "out")]) == 0
     assert written(home / "out")[0]["text"] == "echo: q"
 
 
-def test_progress_on_a_terminal_and_elsewhere(
+def test_progress_without_a_terminal(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from glmclient.cli.commands import batch as module
 
-    rows = input_of(home / "in", {"prompt": "q"}, {"prompt": "bad"})
-    with Service(refuse=refusing(bad=BAD)) as service:
-        monkeypatch.setattr(module, "LINE_SECONDS", 0.0)
-        assert main([*command(service), str(rows), str(home / "out")]) == 3
+    monkeypatch.setattr(module, "LINE_SECONDS", 0.02)
+    rows = input_of(home / "in", *({"prompt": prompt} for prompt in ["bad", *"abcdefgh"]))
+    with Service(refuse=refusing(bad=BAD), seconds=0.1) as service:
+        once = input_of(home / "one", {"prompt": "a"})
+        assert main([*command(service), str(once), str(home / "out1")]) == 0
+        # Also while no answer comes.
+        assert "[batch] waiting for the first answer" in capsys.readouterr().err
+        arguments = [*command(service), str(rows), str(home / "out"), "--concurrency", "2"]
+        assert main(arguments) == 3
         err = capsys.readouterr().err
-        assert "[batch] 2 rows done (0 before)" in err
-        assert "errors: 1 BadRequestError" in err
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        assert main([*command(service), str(rows), str(home / "out2")]) == 3
+        assert re.search(
+            r"\[batch\] [1-9] rows done \(0 before\), [0-9.]+ rows/s, [0-9]+ tokens/s", err
+        )
+        assert re.search(r"window 2, 0:00:0[0-9] left; errors: 1 BadRequestError", err)
+
+
+def test_progress_on_a_terminal(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from glmclient.cli.commands import batch as module
+
+    monkeypatch.setattr(module, "BAR_SECONDS", 0.001)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"prompt": "b"}\n')))
+    rows = input_of(home / "in", *({"prompt": f"q{n}"} for n in range(20)))
+    with Service(seconds=0.01) as service:
+        for source in (str(rows), "-"):  # the number of rows is known, and not known
+            assert main([*command(service), source, str(home / "out")]) == 0
+            assert "1 rows:" in capsys.readouterr().err or source != "-"
+    assert len(written(home / "out")) == 21
+
+
+def test_progress_counts_the_rows_of_earlier_runs() -> None:
+    from glmclient.cli.commands.batch import _State
+
+    now = [0.0]
+    state = _State(Limiter(7), 110, lambda: now[0])
+    assert (str(state), state.done) == ("waiting for the first answer", 0)
+    now[0] = 50.0  # to read the earlier rows took as long, and does not count
+    state.take(BatchReport(101, 101, 0, 100))
+    assert "left" not in str(state)
+    now[0] = 60.0
+    state.take(BatchReport(106, 106, 0, 100, Usage(1, 1, 500)))
+    assert (
+        str(state) == "106 rows done (100 before), 0.5 rows/s, 50 tokens/s, window 7, 0:00:08 left"
+    )
 
 
 # -- single lines ----------------------------------------------------------------------------------
@@ -735,3 +777,121 @@ def test_values_of_every_kind_of_type_are_plain_data() -> None:
         "a": [{"name": "Bonn"}, {"firstName": "Ada"}, {"when": "2026-01-02"}, "red"],
         "b": [[1], "2026-01-02", "01:02:00", "x"],
     }
+
+
+# -- files that must survive -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [b"my notes\nmore", b'{"prompt": "q"}\n', b"no line end", b"\n", b'{"id": 5}\n']
+)
+def test_a_file_of_another_kind_is_not_touched(tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(content)
+    with Service() as service, client_of(service) as client:
+        with pytest.raises(ConfigurationError, match="not the output of a batch"):
+            client.batch(["q"], out)
+        assert service.prompts == []
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"id"', b'{"id":"a","key":"b","ok":tr'])
+@pytest.mark.parametrize("format", ["jsonl", "openai"])
+def test_a_file_of_one_torn_line_goes_on(tmp_path: Path, content: bytes, format: Any) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(content)
+    with Service() as service, client_of(service) as client:
+        client.batch(["q"], out, format=format)
+        assert client.batch(["q"], out, format=format).skipped == 1
+    assert len(written(out)) == 1
+
+
+def test_the_input_cannot_be_the_output(tmp_path: Path) -> None:
+    path = input_of(tmp_path / "in", {"prompt": "q"})
+    (tmp_path / "link").symlink_to(path)
+    before = path.read_bytes()
+    with Service() as service, client_of(service) as client:
+        for output in (path, tmp_path / "link"):
+            with pytest.raises(ConfigurationError, match="same file"):
+                client.batch(path, output)
+    assert path.read_bytes() == before
+
+
+def test_long_lines_are_not_held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lines_module, "LONGEST_LINE", 100)
+    sizes: list[int] = []
+
+    class File(io.BytesIO):
+        def readline(self, size: Any = -1, /) -> bytes:
+            sizes.append(size)
+            return super().readline(size)
+
+    file = File(b"x" * 1000 + b"\n" + b'{"prompt": "q"}\n' + b"y" * 101)
+    lines = list(input_lines(bounded_lines(file), "openai", {}))
+    assert [line.question is not None for line in lines] == [False, True, False]
+    assert [line.number for line in lines] == [1, 2, 3]
+    assert set(sizes) == {101}
+
+
+FULL = """
+import resource, signal, sys
+from glmclient import SyncClient
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+with SyncClient("openai", base_url=sys.argv[1], model="m", trust_env=False) as client:
+    report = client.batch(sys.argv[2], sys.argv[3], concurrency=8)
+print(type(report.stopped).__name__, report.succeeded)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of this kind")
+def test_a_disk_that_is_full_leaves_whole_lines(tmp_path: Path) -> None:
+    rows = input_of(tmp_path / "in", *({"id": f"r{n}", "prompt": f"q{n}"} for n in range(400)))
+    out = tmp_path / "out"
+    with Service() as service:
+        run = subprocess.run(
+            [sys.executable, "-c", FULL, service.url, str(rows), str(out)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        name, succeeded = run.stdout.split()
+        assert name == "OSError"
+        assert 0 < int(succeeded) == len(written(out)) < 400
+        assert out.read_bytes().endswith(b"\n")
+        assert out.stat().st_size <= 20_000
+        with client_of(service) as client:
+            assert client.batch(rows, out).succeeded == 400
+    assert sorted(line["id"] for line in written(out)) == sorted(f"r{n}" for n in range(400))
+
+
+@pytest.mark.parametrize("method", ["INSERT OR REPLACE", "SELECT key"])
+def test_an_index_that_fails_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    class Failing:
+        def __init__(self, database: Any) -> None:
+            self._database = database
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._database, name)
+
+        def execute(self, statement: str, *values: Any) -> Any:
+            if statement.startswith(method):
+                raise sqlite3.OperationalError("database or disk is full")
+            return self._database.execute(statement, *values)
+
+    original = DoneRows.__init__
+
+    def init(self: DoneRows) -> None:
+        original(self)
+        self._database = Failing(self._database)
+
+    monkeypatch.setattr(DoneRows, "__init__", init)
+    with Service() as service, client_of(service) as client:
+        report = client.batch(
+            [{"id": "a", "prompt": "q"}, {"id": "b", "prompt": "q"}], tmp_path / "out"
+        )
+    assert isinstance(report.stopped, OSError)
+    assert "TMPDIR" in str(report.stopped)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +33,8 @@ ERROR_ROWS = 3
 """The exit code of a run whose output holds error rows."""
 LINE_SECONDS = 30.0
 """Between two lines of progress where standard error is not a terminal."""
+BAR_SECONDS = 0.1
+"""Between two changes of the bar."""
 
 
 def _concurrency(ctx: click.Context, parameter: click.Parameter, value: str) -> int | str:
@@ -108,7 +113,7 @@ def batch(input: str, output: str, **given: Any) -> int:
     limiter = Limiter(given["concurrency"], given["rpm"], given["tpm"])
     with told(given["verbose"]), choices.client(limiter=limiter) as client:
         try:
-            with _progress(limiter, quiet=given["quiet"]) as show:
+            with _progress(limiter, _rows_of(input), quiet=given["quiet"]) as show:
                 report = client.batch(
                     input,
                     output,
@@ -156,64 +161,123 @@ def _counted(input: str, provider: str, options: dict[str, Any], system: str | N
 
 
 @contextmanager
-def _progress(limiter: Limiter, *, quiet: bool) -> Iterator[Callable[[BatchReport], object] | None]:
-    """Give what shows the report so far: a bar on a terminal, a line every 30 s elsewhere."""
-    if quiet:
-        yield None
-    elif sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
-        with _bar(limiter) as show:
-            yield show
-    else:
-        yield _Lines(limiter, time.monotonic)
-
-
-class _Lines:
-    """Progress as lines, where nothing can be repainted.
+def _progress(
+    limiter: Limiter, rows: int | None, *, quiet: bool
+) -> Iterator[Callable[[BatchReport], object] | None]:
+    """Give what shows the report so far: a bar on a terminal, a line every 30 s elsewhere.
 
     Args:
         limiter: its window is shown.
+        rows: of the input, where their number is known; then the time left is shown.
+    """
+    state = _State(limiter, rows, time.monotonic)
+    if quiet:
+        yield None
+    elif sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
+        with _bar(state) as show:
+            yield show
+    else:
+        with _lines(state):
+            yield state.take
+
+
+class _State:
+    """How far the run is, as text.
+
+    Args:
+        limiter: its window is shown.
+        rows: of the input, or ``None``.
         clock: seconds that only grow.
     """
 
-    def __init__(self, limiter: Limiter, clock: Callable[[], float]) -> None:
+    def __init__(self, limiter: Limiter, rows: int | None, clock: Callable[[], float]) -> None:
         self._limiter = limiter
+        self.rows = rows
         self._clock = clock
-        self._began = self._shown = clock()
+        self._began: float = clock()
+        self._report: BatchReport | None = None
 
-    def __call__(self, report: BatchReport) -> None:
-        now = self._clock()
-        if now - self._shown >= LINE_SECONDS:
-            self._shown = now
-            click.echo(f"[batch] {_state(report, now - self._began, self._limiter)}", err=True)
+    def take(self, report: BatchReport) -> None:
+        """Note the report so far; the time counts from the first one, behind what was done before."""
+        if self._report is None:
+            self._began = self._clock()
+        self._report = report
+
+    @property
+    def done(self) -> int:
+        """Rows that are done, those of earlier runs included."""
+        report = self._report
+        return 0 if report is None else report.succeeded + report.failed
+
+    def __str__(self) -> str:
+        report = self._report
+        if report is None:
+            return "waiting for the first answer"
+        seconds = max(self._clock() - self._began, 0.001)
+        rate = max(self.done - report.skipped - 1, 0) / seconds
+        errors = ", ".join(f"{count} {name}" for name, count in report.errors.items())
+        left = "" if self.rows is None or not rate else f", {self._left(rate)} left"
+        return (
+            f"{self.done} rows done ({report.skipped} before), {rate:.1f} rows/s, "
+            f"{report.usage.total_tokens / seconds:.0f} tokens/s, window {self._limiter.window}{left}"
+            + (f"; errors: {errors}" if errors else "")
+        )
+
+    def _left(self, rate: float) -> str:
+        rows = max((self.rows or 0) - self.done, 0)
+        return str(timedelta(seconds=round(rows / rate)))
 
 
 @contextmanager
-def _bar(limiter: Limiter) -> Iterator[Callable[[BatchReport], object]]:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
+def _lines(state: _State) -> Iterator[None]:
+    """Write a line every 30 s, also while no answer comes."""
+    ended = threading.Event()
 
-    began = time.monotonic()
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    def write() -> None:
+        while not ended.wait(LINE_SECONDS):
+            click.echo(f"[batch] {state}", err=True)
+
+    writer = threading.Thread(target=write, name="glmclient.progress", daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+@contextmanager
+def _bar(state: _State) -> Iterator[Callable[[BatchReport], object]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("waiting for the first answer")
+        task = progress.add_task(str(state), total=state.rows)
+        shown = 0.0
 
         def show(report: BatchReport) -> None:
-            seconds = time.monotonic() - began
-            progress.update(task, description=_state(report, seconds, limiter))
+            nonlocal shown
+            state.take(report)
+            # A bar is painted ten times a second: to prepare it for every row would cost more than the row.
+            if (now := time.monotonic()) - shown >= BAR_SECONDS:
+                shown = now
+                progress.update(task, description=str(state), completed=state.done)
 
         yield show
 
 
-def _state(report: BatchReport, seconds: float, limiter: Limiter) -> str:
-    asked = report.succeeded + report.failed - report.skipped
-    rate = asked / seconds if seconds > 0 else 0.0
-    tokens = report.usage.total_tokens / seconds if seconds > 0 else 0.0
-    errors = ", ".join(f"{count} {name}" for name, count in report.errors.items())
-    return (
-        f"{report.succeeded + report.failed} rows done ({report.skipped} before), {rate:.1f} rows/s, "
-        f"{tokens:.0f} tokens/s, {limiter.under_way} at once"
-        + (f"; errors: {errors}" if errors else "")
-    )
+def _rows_of(input: str) -> int | None:
+    """Count the lines of the input; ``None`` where that would consume it."""
+    path = Path(input)
+    if input == "-" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(partial(file.read, 1 << 20), b""))
 
 
 def _summary(report: BatchReport) -> None:
