@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from ...errors import (
     APIStatusError,
@@ -19,7 +20,14 @@ from ...errors import (
     ServerError,
 )
 
-__all__ = ["CODES", "ERROR_OF_STATUS", "STATUS_OF_WORD", "BusinessCode", "status_of_word"]
+__all__ = [
+    "CODES",
+    "ERROR_OF_STATUS",
+    "STATUS_OF_WORD",
+    "BusinessCode",
+    "status_of_phrase",
+    "status_of_word",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +175,48 @@ STATUS_OF_WORD: Mapping[str, int] = {
 _STATUS_OF_PART: tuple[tuple[str, int], ...] = (
     # Alibaba's Throttling.AllocationQuota is a rate: a wait helps. So it stands before the quotas.
     ("throttling", 429),
+    *(
+        ("resourceexhausted", 429),
+        ("ratelimit", 429),
+        ("toomanyrequests", 429),
+        ("toofrequent", 429),
+    ),
     *(("quota", 402), ("balance", 402), ("billing", 402), ("arrearage", 402), ("payment", 402)),
-    *(("ratelimit", 429), ("toomanyrequests", 429), ("toofrequent", 429)),
+    *(("overdue", 402), ("credit", 402)),
     *(("overload", 503), ("unavailable", 503), ("busy", 503), ("timeout", 504)),
+    *(("deadlineexceeded", 504), ("servicefailed", 500), ("servingerror", 500)),
     *(("apikey", 401), ("unauthorized", 401), ("authentication", 401), ("unauthenticated", 401)),
-    *(("permission", 403), ("forbidden", 403), ("accessdenied", 403)),
+    *(("permission", 403), ("forbidden", 403), ("accessdenied", 403), ("notpurchased", 403)),
     *(("notfound", 404), ("notexist", 404)),
     *(("datainspection", 400), ("contextlength", 400), ("contextsize", 400), ("invalid", 400)),
+    *(
+        ("toolarge", 413),
+        ("unsupported", 400),
+        ("notsupported", 400),
+        ("contentfilter", 400),
+        ("contentpolicy", 400),
+    ),
     *(("badrequest", 400), ("internal", 500), ("servererror", 500)),
 )
 
 
-def status_of_word(word: str) -> int | None:
+_STATUS_OF_PHRASE: Mapping[str, int] = {
+    status.phrase.lower(): status.value for status in HTTPStatus if status.value >= 400
+}
+
+
+def status_of_phrase(words: str) -> int | None:
+    """Return the HTTP status whose standard phrase, such as "Too Many Requests", is all that a refusal says."""
+    return _STATUS_OF_PHRASE.get(words.rstrip(".").lower())
+
+
+def status_of_word(word: str | None) -> int | None:
     """Return the HTTP status that a word of a server means; ``None`` if nothing is known of it.
 
     Servers make up words freely (``rate_limit_reached_error``, ``exceeded_current_quota_error``), so a word that is not
     in the table counts by its parts.
     """
-    lowered = word.lower()
+    lowered = (word or "").lower()
     if lowered in STATUS_OF_WORD:
         return STATUS_OF_WORD[lowered]
     letters = "".join(filter(str.isalpha, lowered))

@@ -154,8 +154,12 @@ class PlatformDecoder:
             self._whole(bytes(self._body), out)
             return
         self._tail(out)
-        if not self.done and self._answer.finish_seen:
+        if self.done:
+            return
+        if self._answer.finish_seen:
             self._finish(out)
+        elif not self._answer.began and any(self._answer.nothing().get(name) for name in _WORDS):
+            raise self._unanswered()
 
     @property
     def complete(self) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from ...core.http import Head
 from ...core.refusals import class_for_status, is_html, refusal, shown_html
@@ -19,9 +19,11 @@ from ...core.retry import retryable_status
 from ...core.secrets import SHORTEST_SECRET, Secret
 from ...errors import APIStatusError, NotFoundError, QuotaExceededError, ServiceBlockedError
 from ..base import hopeless_advice
-from .codes import CODES, ERROR_OF_STATUS, status_of_word
+from .codes import CODES, ERROR_OF_STATUS, status_of_phrase, status_of_word
 
 __all__ = ["Refusals", "is_refusal", "reset_after"]
+
+T = TypeVar("T")
 
 _SUCCESS = frozenset({"0", "200", "success", "ok"})
 """Codes by which relays say that nothing is wrong."""
@@ -29,7 +31,6 @@ _SUCCESS = frozenset({"0", "200", "success", "ok"})
 _SHOWN = 500
 """Characters of a body that is no JSON, in a message: a gateway's page says nothing more after these."""
 
-_NO_MONEY = 402
 _FRAMED = re.compile(r"^data: ?(\{.*\})\r?$", re.MULTILINE)
 """A gateway may write its refusal as a frame, although its status is no success."""
 _CHALLENGE = re.compile(r"just a moment|challenge-platform|cf-chl|captcha", re.IGNORECASE)
@@ -37,6 +38,16 @@ _SPRING_STATUS = re.compile(r"([45]\d\d) [A-Z_]+")
 _DATE = re.compile(
     r"(\d{4})[-/年](\d{1,2})[-/月](\d{1,2})日?[ T]?(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(Z\b|UTC\b|GMT\b|[+-]\d{2}:?\d{2})?"
 )
+_SPAN_UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)"
+_SPAN_PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?{_SPAN_UNIT}(?![a-z])", re.IGNORECASE)
+_SPAN = re.compile(
+    rf"(?:try again|retry|wait)(?: in| after| for)?:? ((?:\d{{1,9}}(?:\.\d{{1,9}})? ?{_SPAN_UNIT}(?![a-z]) ?){{1,4}})",
+    re.IGNORECASE,
+)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_WAIT = 1e9
+_WHOLE_CLASS = frozenset({400, 500})
+"""Statuses of words that servers use for a whole class of refusals."""
 _BEIJING = timezone(timedelta(hours=8))
 
 
@@ -53,10 +64,13 @@ def is_refusal(answer: Mapping[str, Any]) -> bool:
         return False
     if error == {}:
         return True
-    if str(answer.get("code")).lower() in _SUCCESS:
+    if answer.get("errors"):
+        return True
+    code = next((answer[name] for name in _CODES if answer.get(name) is not None), None)
+    if str(code).lower() in _SUCCESS:
         return False
-    words = answer.get("message") or answer.get("msg")
-    return bool(words) and (answer.get("code") is not None or answer.get("object") == "error")
+    words = any(answer.get(name) for name in _MESSAGES)
+    return words and (code is not None or answer.get("object") == "error")
 
 
 def reset_after(message: str, now: float) -> float | None:
@@ -103,10 +117,11 @@ class _Said:
 
     message: str = ""
     code: str | None = None
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     status: int | None = None
     path: str = ""
     request_id: str | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +176,7 @@ class Refusals:
         return self._of(said, text)
 
     def _of(self, said: _Said, raw: str) -> APIStatusError:
-        """Classify by the service's code first, by the status second (``docs/wire/open-platform.md`` §3.2)."""
+        """Classify by the service's code first, by its words second, by the status last (§3.2)."""
         row = CODES.get(said.code or "")
         if row is not None:
             return self._built(
@@ -177,18 +192,24 @@ class Refusals:
         return self._built(said, raw, kind=kind, advice=advice, retryable=retryable_status(status))
 
     def _meant_status(self, said: _Said) -> int:
-        """Return the HTTP status that says what the refusal means; the response's own if nothing tells."""
+        """Return the HTTP status that says what the refusal means; the response's own if nothing tells.
+
+        The words of the refusal come before the status of the response, so that they mean the same in a frame, in a
+        body of a 200 and beside any status. Only the words of a whole class, such as ``invalid_request_error`` beside a
+        401, are made more exact by a status of that class.
+        """
         if spring := _SPRING_STATUS.fullmatch(said.message):
             # A wrong prefix answers 200 with {"code":500,"msg":"404 NOT_FOUND"}: the words are right, the code is not.
             return int(spring[1])
-        if by_code := status_of_word(said.code or ""):
-            return by_code
-        by_kind = status_of_word(said.kind) or self.head.status
-        if by_kind == _NO_MONEY:
-            return by_kind  # it comes with a 429, which would be tried again in vain
-        if self.head.status >= 300:
-            return self.head.status
-        return by_kind if said.status is None else said.status
+        words = [status for word in (said.code, *said.kinds) if (status := status_of_word(word))]
+        exact = next((status for status in words if status not in _WHOLE_CLASS), None)
+        if exact is not None:
+            return exact
+        own = self.head.status if self.head.status >= 300 else None
+        for told in (said.status, own):
+            if told is not None and (not words or told // 100 == words[0] // 100):
+                return told
+        return words[0] if words else status_of_phrase(said.message) or self.head.status
 
     def _built(
         self,
@@ -199,7 +220,9 @@ class Refusals:
         advice: str | None,
         retryable: bool,
     ) -> APIStatusError:
-        reset = reset_after(said.message, self.now()) if kind is QuotaExceededError else None
+        wait = said.wait if said.wait is not None else _span_in(said.message)
+        if wait is None and issubclass(kind, QuotaExceededError):
+            wait = reset_after(said.message, self.now())
         error = refusal(
             self.service,
             self.head,
@@ -210,7 +233,7 @@ class Refusals:
             code=said.code,
             advice=advice or hopeless_advice(self.head.status),
             retryable=retryable,
-            retry_after=reset,
+            retry_after=wait,
         )
         error.request_id = said.request_id or error.request_id
         return error
@@ -222,35 +245,105 @@ class Refusals:
 
 
 def _said(payload: dict[str, Any]) -> _Said:
-    """Read the shapes of ``docs/wire/open-platform.md`` §2.7, §3.1 and §5, whichever it is."""
-    error = payload.get("error")
-    inner: dict[str, Any] = error if isinstance(error, dict) else payload
-    message = (
-        _words(inner.get("message")) or _words(inner.get("msg")) or _words(payload.get("message"))
-    )
-    if not message and not isinstance(error, dict):
-        message = _words(error) or _words(payload.get("detail"))
-    code = _code(inner.get("code"))
-    path = payload.get("path")
+    """Read the shapes of ``docs/wire/open-platform.md`` §2.7, §3.1 and §5, whichever it is.
+
+    Each fact is taken from the innermost object that has it: gateways put what they got into a shell of their own.
+    """
+    layers = _layers(payload)
+    code = next((code for code in _each(layers, _CODES, _code) if code), None)
+    words = _each(layers, _MESSAGES, _words)
+    statuses = (*_each(layers, ("status", "status_code"), _http_status), _http_status(code))
     return _Said(
-        message=message or json.dumps(payload, ensure_ascii=False)[:_SHOWN],
+        message=next(filter(None, words), "") or json.dumps(payload, ensure_ascii=False)[:_SHOWN],
         code=code,
-        kind=inner["type"] if isinstance(inner.get("type"), str) else "",
-        status=_http_status(payload.get("status")) or _http_status(code),
-        path=path if isinstance(path, str) else "",
-        request_id=_words(inner.get("request_id")) or _words(payload.get("request_id")) or None,
+        kinds=tuple(kind for kind in _each(layers, _KINDS, _text) if kind),
+        status=next((status for status in statuses if status), None),
+        path=_text(payload.get("path")),
+        request_id=next(filter(None, _each(layers, ("request_id",), _text)), None),
+        wait=next((wait for wait in _each(layers, _WAITS, _seconds) if wait is not None), None),
     )
+
+
+_MESSAGES = (
+    *(
+        "message",
+        "msg",
+        "error_msg",
+        "err_msg",
+        "error_message",
+        "errorMessage",
+        "error_description",
+    ),
+    *("error", "detail", "description", "title", "reason"),
+)
+_CODES = ("code", "error_code", "err_code", "errorCode", "errcode")
+_KINDS = ("type", "error_type", "status")
+"""Google's endpoint tells its word, such as ``RESOURCE_EXHAUSTED``, under ``status``."""
+_WAITS = ("retry_after", "retry_after_seconds", "retryAfter")
+_SHELLS = ("error", "detail", "errors")
+_DEEPEST = 4
+
+
+def _layers(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects of a refusal that hold each other, the innermost first."""
+    layers = [payload]
+    while len(layers) < _DEEPEST:
+        inner = [layers[0].get(name) for name in _SHELLS]
+        # FastAPI's validation errors are a list of objects of their own, read as words.
+        firsts = (each[0] if isinstance(each, list) and each else each for each in inner)
+        found = next(
+            (each for each in firsts if isinstance(each, dict) and "loc" not in each), None
+        )
+        if found is None:
+            break
+        layers.insert(0, found)
+    return layers
+
+
+def _each(
+    layers: list[dict[str, Any]], names: tuple[str, ...], read: Callable[[Any], T]
+) -> list[T]:
+    return [read(layer[name]) for layer in layers for name in names if name in layer]
 
 
 def _words(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
-    # FastAPI's validation errors are a list of objects.
-    return (
-        json.dumps(value, ensure_ascii=False)[:_SHOWN]
-        if isinstance(value, (list, dict)) and value
-        else ""
-    )
+    if not isinstance(value, list) or not value:
+        return ""
+    problems = [_problem(each) for each in value]
+    return ("; ".join(problems) if all(problems) else json.dumps(value, ensure_ascii=False))[
+        :_SHOWN
+    ]
+
+
+def _problem(entry: Any) -> str:
+    """Return one of FastAPI's validation errors as words: ``{"loc": ["body", "messages"], "msg": "required"}``."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("loc"), list):
+        return ""
+    return f"{'.'.join(str(each) for each in entry['loc'])}: {_text(entry.get('msg'))}"
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> float | None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < _LONGEST_WAIT else None
+
+
+def _span_in(message: str) -> float | None:
+    """Return the seconds to wait that a message tells, such as "try again in 1m20s"; ``None`` if it tells none."""
+    span = _SPAN.search(message)
+    if span is None:
+        return None
+    parts = _SPAN_PART.findall(span[1])
+    return sum(float(number) * _UNITS[_unit(unit.lower())] for number, unit in parts)
+
+
+def _unit(name: str) -> str:
+    return "ms" if name.startswith(("ms", "milli")) else name[0]
 
 
 def _code(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.answer import Answer, Mode, ModeName
 from ...core.held import HeldState, too_many_parts
-from ...core.http import is_web_address, load_json, load_object
+from ...core.http import Head, is_web_address, load_json, load_object
 from ...core.limits import Limits
 from ...core.refusals import is_document
 from ...core.sse import Frame
@@ -31,8 +31,9 @@ from ...events import (
     ToolCallDelta,
     Unknown,
 )
-from .refusals import failed
+from .refusals import refused
 from .wire import (
+    EVENT_STREAM,
     FAILED,
     FINISHED,
     IMAGE_KINDS,
@@ -40,6 +41,7 @@ from .wire import (
     Json,
     failure_of,
     is_number,
+    is_refusal,
     objects,
     search_results,
     string,
@@ -155,7 +157,7 @@ class ChatGLMDecoder:
         if self._body is not None:
             self._whole(bytes(self._body), out)
         if self._error is not None and not self.done:
-            raise failed(self._error)
+            raise self._refusal(_dumped(self._error))
         if not (self._understood or self.skipped):
             beginning = bytes(self._beginning)
             if not self._declared or is_document(beginning):
@@ -215,10 +217,7 @@ class ChatGLMDecoder:
                 self.skipped + self._understood,
             )
             return
-        # A frame's status is a string; a number is the status, or the code, of a refusal.
-        if is_number(data.get("status")) or (
-            "parts" not in data and (is_number(data.get("code")) or "validation_error" in data)
-        ):
+        if is_refusal(data):
             self._understood += 1
             raise self._refusal(frame.data.encode())
         self._object(data, out)
@@ -233,7 +232,7 @@ class ChatGLMDecoder:
         self._conversation_id = string(data.get("conversation_id")) or self._conversation_id
         self._response_id = string(data.get("id")) or self._response_id
         if status == FAILED:
-            raise failed(data)
+            raise self._refusal(_dumped(data))
         if any(failure_of(data)):
             self._error = data
         if status != WITHDRAWN:
@@ -242,7 +241,7 @@ class ChatGLMDecoder:
             self._withdraw(data, out)
         elif status == FINISHED:
             if self._error is not None and not self._has_answered():
-                raise failed(self._error)
+                raise self._refusal(_dumped(self._error))
             self._flush(out)
             self._finish("stop", FINISHED, out)
 
@@ -406,11 +405,12 @@ def _part_key(part: Json, position: int) -> str | int:
     return string(part.get("logic_id")) or string(part.get("id")) or position
 
 
+def _dumped(frame: Json) -> bytes:
+    return json.dumps(frame, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
 def _refused(body: bytes) -> GLMError:
-    return ProtocolError(
-        "a refusal came where an answer should be; it is in `.frame`.",
-        frame=body[:_SHOWN].decode("utf-8", "replace"),
-    )
+    return refused(Head(200, {"content-type": EVENT_STREAM}), body, 0.0)
 
 
 def _words_of(part: Json) -> str:

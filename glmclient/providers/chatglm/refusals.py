@@ -6,7 +6,6 @@ report; then its code, if the code stands for an HTTP status; then its words abo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +27,18 @@ from ...errors import (
     ServiceBlockedError,
 )
 from ..base import hopeless_advice
-from .wire import GUEST_WALL, QUOTA_WORDS, Json, failure_of, is_number, objects, reason_of, string
+from .wire import (
+    GUEST_WALL,
+    QUOTA_WORDS,
+    failure_of,
+    is_frame,
+    is_number,
+    objects,
+    reason_of,
+    string,
+)
 
-__all__ = ["failed", "refused"]
+__all__ = ["refused"]
 
 _PLATFORM_ADVICE = (
     "This guest service is somebody's web page and sets its own limits; for a service that you can rely on, use the "
@@ -101,10 +109,14 @@ def refused(head: Head, body: bytes, now: float) -> GLMError:
     text = body.decode("utf-8", "replace")
     if is_html(head.content_type, text):
         return _page(head, text, now)
-    reason = _reason(load_object(body) or {})
+    data = load_object(body) or {}
+    reason = _reason(data)
     kind = reason.kind
     if kind is None and head.status == 200:
-        if reason.code == "0":
+        if is_frame(data):
+            kind = ServerError  # it broke off an answer, and does not say more
+            reason = _Reason(reason.code, reason.words or "no reason told")
+        elif reason.code == "0":
             kind = NotFoundError
             words = reason.words or "no answer and no reason; the assistant may not exist"
             reason = _Reason(reason.code, words)
@@ -145,22 +157,6 @@ def _error(
     )
 
 
-def failed(data: Json) -> APIStatusError:
-    """Return the error that a frame's ``last_error`` describes; without a better class it is the service's failure."""
-    code, words = failure_of(data)
-    reason = _Reason(code, words or "no reason told")
-    kind = reason.kind or ServerError
-    advice = _advice(kind, 200, reason) or "Ask again."
-    return kind(
-        f"ChatGLM ended the answer with an error: {reason.words}. {advice}",
-        status_code=200,
-        code=code or None,
-        reason=reason.words,
-        body=json.dumps(data, ensure_ascii=False)[:BODY_SHOWN],
-        retryable=issubclass(kind, (ServerError, RateLimitError)),
-    )
-
-
 def _advice(kind: type[APIStatusError], status: int, reason: _Reason) -> str | None:
     """Return what to do where this service differs from others: it has walls, and takes no key."""
     if issubclass(kind, _WALLS):
@@ -179,7 +175,9 @@ def _reason(data: Mapping[str, Any]) -> _Reason:
     invalid = "; ".join(_invalid_fields(data))
     if invalid:
         return _Reason("", invalid, invalid=True)
-    code, words = reason_of(data)
+    code, words = failure_of(data)
+    if not (code or words):
+        code, words = reason_of(data)
     status = data.get("status")
     # A status that is a word is that of a frame.
     numeric = is_number(status) or string(status).lstrip("-").isdigit()

@@ -22,7 +22,10 @@ __all__ = [
     "GrowingKind",
     "Json",
     "failure_of",
+    "is_code",
+    "is_frame",
     "is_number",
+    "is_refusal",
     "objects",
     "reason_of",
     "search_results",
@@ -61,14 +64,45 @@ QUOTA_WORDS: Final = ("多次体验", "次数", "额度", "上限", "quota", "li
 def failure_of(frame: Json) -> tuple[str, str]:
     """Return the code and the words of the failure that a frame reports; both are empty if nothing failed."""
     last: Any = frame.get("last_error")
-    errors = [last, *(part.get("error") for part in objects(frame.get("parts")))]
+    errors = [
+        last,
+        frame.get("error"),
+        *(part.get("error") for part in objects(frame.get("parts"))),
+    ]
     told = [reason_of(error) for error in errors if isinstance(error, Mapping)]
     return next((each for each in told if any(each)), ("", ""))
 
 
+def is_code(status: object) -> bool:
+    """Tell whether a ``status`` is a number, which only refusals have; that of a frame is a word."""
+    return is_number(status) or string(status).lstrip("-").isdigit()
+
+
+def is_frame(data: Json) -> bool:
+    """Tell whether an object is a frame of a stream: it has parts, a failure, or a status that is a word."""
+    return "parts" in data or bool(data.get("last_error")) or string(data.get("status")) == FAILED
+
+
+def is_refusal(data: Json) -> bool:
+    """Tell whether an object that came as a frame is not one: it refuses the question.
+
+    A frame's status is a word; a number is the status, or the code, of a refusal. A refusal may have words alone.
+    """
+    status = data.get("status")
+    if is_code(status):
+        return True
+    if "parts" in data or string(status):
+        return False
+    return (
+        any(reason_of(data)) or "validation_error" in data or isinstance(data.get("error"), Mapping)
+    )
+
+
 def reason_of(error: Json) -> tuple[str, str]:
     """Return the code, as text, and the words of an error object, wherever it has them (§1)."""
-    codes = (error.get(name) for name in ("err_code", "code", "error_code"))
+    codes = [error.get(name) for name in ("err_code", "code", "error_code")]
+    if is_code(status := error.get("status")):
+        codes.append(status)  # otherwise it is the word of a frame
     code = next((str(c) for c in codes if (isinstance(c, str) and c) or is_number(c)), "")
     names = ("message", "msg", "err_msg", "intervene_text", "detail")
     return code, next((words for name in names if (words := string(error.get(name)))), "")

@@ -505,10 +505,10 @@ def test_only_a_beginning_is_held_of_what_is_no_stream() -> None:
     assert refused == [b"<html> a\n<html> a\n<h"]
 
 
-def test_without_a_provider_a_refusal_is_a_protocol_error() -> None:
-    with pytest.raises(ProtocolError, match="refusal") as caught:
+def test_without_a_provider_a_refusal_is_read_by_the_same_table() -> None:
+    with pytest.raises(ServerError) as caught:
         decoded([b'data: {"status":500}\n\n'])
-    assert caught.value.frame == '{"status":500}'
+    assert (caught.value.code, caught.value.body) == ("500", '{"status":500}')
 
 
 # -- garbage -----------------------------------------------------------------------------------------------

@@ -352,11 +352,7 @@ def test_a_lone_surrogate_is_escaped() -> None:
 
 
 def refused(step: Refusal) -> tuple[APIStatusError, list[Event]]:
-    def refusal(body: bytes) -> APIStatusError:
-        told = json.loads(body)
-        return ServiceBlockedError(told["message"], code=str(told["status"]))
-
-    decoder = ChatGLMDecoder(refusal=refusal)
+    decoder = ChatGLMDecoder()
     out: list[Event] = []
     with pytest.raises(APIStatusError) as caught:
         for frame in frames([TextDelta("a"), step]):

@@ -153,8 +153,10 @@ def test_one_table_decides_wherever_a_reason_stands(
         assert type(error) is kind and isinstance(error, APIStatusError)
         assert (error.code, error.retryable) == (code, retryable)
         assert error.message in body.values()
+    error = in_frame(body)
+    assert (type(error), getattr(error, "code", "")) == (kind, code)
+    assert type(in_frame({"error": body})) is kind
     if isinstance(body.get("status"), int):
-        assert type(in_frame(body)) is kind
         last = {"code": body["status"], **{k: v for k, v in body.items() if k != "status"}}
         error = in_frame({"status": "error", "parts": [], "last_error": last})
         assert (type(error), getattr(error, "code", "")) == (kind, code)
