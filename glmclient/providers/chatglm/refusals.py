@@ -31,8 +31,8 @@ from .wire import (
     GUEST_WALL,
     QUOTA_WORDS,
     failure_of,
+    is_code,
     is_frame,
-    is_number,
     objects,
     reason_of,
     string,
@@ -179,9 +179,7 @@ def _reason(data: Mapping[str, Any]) -> _Reason:
     if not (code or words):
         code, words = reason_of(data)
     status = data.get("status")
-    # A status that is a word is that of a frame.
-    numeric = is_number(status) or string(status).lstrip("-").isdigit()
-    return _Reason(str(status) if numeric else code, words)
+    return _Reason(str(status) if is_code(status) else code, words)
 
 
 def _invalid_fields(data: Mapping[str, Any]) -> list[str]:

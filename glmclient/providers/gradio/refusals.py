@@ -37,8 +37,33 @@ _RATE = re.compile(
     r"\brate.?limit|too many requests|throttling|queue is full|too busy|overloaded", re.IGNORECASE
 )
 _INPUT = re.compile(
-    r"is not in the list of choices|didn't receive enough input values", re.IGNORECASE
+    r"is not in the list of choices|didn't receive enough input values|^field required\.?$"
+    r"|^no function index provided|^session hash not found",
+    re.IGNORECASE,
 )
+_MEANINGS: tuple[tuple[re.Pattern[str], type[APIStatusError], bool], ...] = (
+    (_QUOTA, QuotaExceededError, False),
+    (_RATE, RateLimitError, True),
+    (_INPUT, BadRequestError, False),
+    (
+        re.compile(r"^(?:not authenticated|unauthorized)\.?$", re.IGNORECASE),
+        AuthenticationError,
+        False,
+    ),
+    (
+        re.compile(r"^(?:forbidden|permission denied)\.?$", re.IGNORECASE),
+        PermissionDeniedError,
+        False,
+    ),
+    (re.compile(r"^not found\.?$", re.IGNORECASE), NotFoundError, False),
+    (
+        re.compile(r"^queue is stopped\.?$|^internal server error\.?$", re.IGNORECASE),
+        ServerError,
+        True,
+    ),
+)
+"""What words mean, whether the service says them by HTTP status, in a body of a 200 or in its stream."""
+
 _RETRY_IN = re.compile(
     r"(?:retry|try again) in (?:(\d{1,4}) days?, )?(\d{1,4}):(\d\d):(\d\d)", re.IGNORECASE
 )
@@ -172,12 +197,15 @@ def session_failure(message: Any, lost: bool, body: str) -> APIStatusError:
     """
     words = plain_words(message) if isinstance(message, str) else ""
     what = "lost the session" if lost else "gave up"
-    return ServerError(
-        f"the service {what}: {words.rstrip('.') or 'it does not say why'}. Try again.",
+    kind, retryable = (None if lost else _kind_of_words(words)) or (ServerError, True)
+    return kind(
+        f"the service {what}: {words.rstrip('.') or 'it does not say why'}. "
+        f"{'Try again.' if kind is ServerError else _ADVICE[kind]}",
         status_code=200,
         reason=words or f"the service {what}",
         body=body,
-        retryable=True,
+        retry_after=_wait(words),
+        retryable=retryable,
     )
 
 
@@ -248,12 +276,10 @@ def _stage(text: str) -> str:
 
 
 def _kind_of_words(words: str) -> tuple[type[APIStatusError], bool] | None:
-    """Return the class that an app's words name, and whether to try again."""
-    if _QUOTA.search(words):
-        return QuotaExceededError, False
-    if _RATE.search(words):
-        return RateLimitError, True
-    return (BadRequestError, False) if _INPUT.search(words) else None
+    """Return the class that an app's words name, and whether to try again; ``None`` leaves it to the HTTP status."""
+    return next(
+        ((kind, retry) for pattern, kind, retry in _MEANINGS if pattern.search(words)), None
+    )
 
 
 def _detail(answer: Mapping[str, Any]) -> str:
