@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from ...errors import (
     APIStatusError,
@@ -201,7 +200,17 @@ _STATUS_OF_PART: tuple[tuple[str, int], ...] = (
 
 
 _STATUS_OF_PHRASE: Mapping[str, int] = {
-    status.phrase.lower(): status.value for status in HTTPStatus if status.value >= 400
+    "bad gateway": 502,
+    "bad request": 400,
+    "forbidden": 403,
+    "gateway timeout": 504,
+    "internal server error": 500,
+    "not found": 404,
+    "payment required": 402,
+    "request timeout": 408,
+    "service unavailable": 503,
+    "too many requests": 429,
+    "unauthorized": 401,
 }
 
 
