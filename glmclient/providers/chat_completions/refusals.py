@@ -280,7 +280,7 @@ _CODES = ("code", "error_code", "err_code", "errorCode", "errcode")
 _KINDS = ("type", "error_type", "status")
 """Google's endpoint tells its word, such as ``RESOURCE_EXHAUSTED``, under ``status``."""
 _WAITS = ("retry_after", "retry_after_seconds", "retryAfter")
-_SHELLS = ("error", "detail", "errors")
+_SHELLS = ("error", "detail")
 _DEEPEST = 4
 
 
@@ -289,11 +289,9 @@ def _layers(payload: dict[str, Any]) -> list[dict[str, Any]]:
     layers = [payload]
     while len(layers) < _DEEPEST:
         inner = [layers[0].get(name) for name in _SHELLS]
-        # FastAPI's validation errors are a list of objects of their own, read as words.
-        firsts = (each[0] if isinstance(each, list) and each else each for each in inner)
-        found = next(
-            (each for each in firsts if isinstance(each, dict) and "loc" not in each), None
-        )
+        errors = layers[0].get("errors")
+        inner += errors[:1] if isinstance(errors, list) else []
+        found = next((each for each in inner if isinstance(each, dict)), None)
         if found is None:
             break
         layers.insert(0, found)
