@@ -57,7 +57,9 @@ LAZY = {
 
 # A package imports its own layer and those below. A name that is missing here is an error of this table.
 LAYERS = {
-    **dict.fromkeys(("_exhaustive", "_version", "events", "reply", "errors", "messages"), 0),
+    **dict.fromkeys(
+        ("_exhaustive", "_version", "closing", "events", "reply", "errors", "messages"), 0
+    ),
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     **dict.fromkeys(("transports", "cassette"), 3),

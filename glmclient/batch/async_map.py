@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..closing import AsyncClosing
 from ..errors import ConfigurationError, StreamMisuse
 from ..messages import Messages
 from ..streams.async_stream import repaired
@@ -91,7 +91,7 @@ class _Tasks:
             stream.cancel()
 
 
-class AsyncMap:
+class AsyncMap(AsyncClosing):
     """Results of many questions, as they complete: an asynchronous iterator and a context manager.
 
     It is made by `AsyncClient.map`. Leaving the loop, `aclose` or dropping it cancels what is running.
@@ -158,17 +158,6 @@ class AsyncMap:
         if not self._closed:
             self._closed = True
             self._tasks.stop()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):

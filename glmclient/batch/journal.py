@@ -13,13 +13,9 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
+from ..closing import SyncClosing
 from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["Journal"]
 
@@ -30,7 +26,7 @@ _BEGINNING = b'{"id":"'
 """How each line begins, in both formats."""
 
 
-class Journal:
+class Journal(SyncClosing):
     """One output file, open and locked.
 
     Args:
@@ -167,17 +163,6 @@ class Journal:
         os.close(self._fd)
         if self.failure is not None:
             raise self.failure
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _lock(fd: int, path: Path) -> None:

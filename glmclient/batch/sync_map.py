@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..closing import SyncClosing
 from ..errors import ConfigurationError, StreamMisuse
 from ..messages import Messages
 from ..streams.sync_stream import repaired
@@ -20,8 +20,6 @@ from .mapping import Order, Pending, checked_options, finished, repairs
 from .rows import Result
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ..clients.sync_client import SyncClient
     from ..streams.sync_stream import Stream
 
@@ -95,7 +93,7 @@ class _Pool:
         self._threads = 0
 
 
-class Map:
+class Map(SyncClosing):
     """Results of many questions, as they complete: an iterator and a context manager.
 
     It is made by `SyncClient.map`. Leaving the loop, `close` or dropping it cancels what is running.
@@ -191,17 +189,6 @@ class Map:
         if not self._closed:
             self._closed = True
             self._pool.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from ..closing import AsyncClosing
 from ..core.exchange import Flow
 from ..messages import Messages
 from ..providers.base import Model
@@ -33,7 +33,7 @@ __all__ = ["AsyncClient"]
 T = TypeVar("T")
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncClosing, BaseClient):
     __doc__ = BaseClient.__doc__
 
     _transport: AsyncTransport
@@ -207,11 +207,3 @@ class AsyncClient(BaseClient):
     async def __aenter__(self) -> Self:
         self._closed = False
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()

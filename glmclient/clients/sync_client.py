@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from ..closing import SyncClosing
 from ..core.exchange import Flow
 from ..errors import ConfigurationError
 from ..messages import Messages
@@ -34,7 +34,7 @@ __all__ = ["SyncClient"]
 T = TypeVar("T")
 
 
-class SyncClient(BaseClient):
+class SyncClient(SyncClosing, BaseClient):
     __doc__ = BaseClient.__doc__
 
     _transport: SyncTransport
@@ -208,11 +208,3 @@ class SyncClient(BaseClient):
     def __enter__(self) -> Self:
         self._closed = False
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -6,9 +6,9 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import copy_context
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..closing import AsyncClosing
 from ..events import Finish, RunEvent, ToolCall, ToolResult
 from ..reply import Reply
 from ..streams.async_stream import AsyncStream
@@ -25,7 +25,7 @@ THREADS = 8
 """Plain functions that run at the same time in one run."""
 
 
-class AsyncRun(BaseRun[AsyncStream]):
+class AsyncRun(AsyncClosing, BaseRun[AsyncStream]):
     """Rounds of answers and tools: an asynchronous iterator of events, and a context manager.
 
     After the events of a round with tool calls come its `ToolResult` events, then the events of the next round. The
@@ -156,17 +156,6 @@ class AsyncRun(BaseRun[AsyncStream]):
             return self._failed_call(call, error)
 
     # -- leaving -------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Release the connection now. What came stays on the run; plain functions that are running are left alone."""

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..closing import SyncClosing
 from ..errors import ConfigurationError
 from ..events import Finish, RunEvent, ToolCall, ToolResult
 from ..messages import Messages
@@ -30,7 +30,7 @@ THREADS = 8
 """Functions that run at the same time in one run."""
 
 
-class Run(BaseRun[Stream]):
+class Run(SyncClosing, BaseRun[Stream]):
     """Rounds of answers and tools: an iterator of events, and a context manager.
 
     After the events of a round with tool calls come its `ToolResult` events, then the events of the next round. The
@@ -179,17 +179,6 @@ class Run(BaseRun[Stream]):
         return job
 
     # -- leaving -------------------------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the connection now. What came stays on the run; functions that are running are left alone."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..closing import AsyncClosing
 from ..core.appending import AppendOnly
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
@@ -69,7 +69,7 @@ async def _perform(channel: AsyncChannel, step: Any) -> Any:
     return await channel.sleep(step.seconds)
 
 
-class AsyncStream(BaseStream):
+class AsyncStream(AsyncClosing, BaseStream):
     """One answer being read: an asynchronous iterator of events, and a context manager.
 
     It ends with exactly one `Finish`, or raises; never silently. ``await stream`` sends the request and returns the
@@ -178,14 +178,6 @@ class AsyncStream(BaseStream):
         if not self._opened:
             await self._read()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Release the connection now; the service is told where it can be. What came stays on the stream."""

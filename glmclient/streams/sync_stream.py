@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..closing import SyncClosing
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
 from ..errors import SchemaError, TransportFailure
@@ -65,7 +65,7 @@ def _perform(channel: SyncChannel, step: Any) -> Any:
     return channel.sleep(step.seconds)
 
 
-class Stream(BaseStream):
+class Stream(SyncClosing, BaseStream):
     """One answer being read: an iterator of events, and a context manager.
 
     It ends with exactly one `Finish`, or raises; never silently. The request is sent when the stream is entered or
@@ -189,14 +189,6 @@ class Stream(BaseStream):
         if not self._opened:
             self._read()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the connection now; the service is told where it can be. What came stays on the stream."""
