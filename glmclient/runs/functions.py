@@ -52,6 +52,10 @@ class Tool:
             getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
 
+    def __call__(self, *args: Any, **known: Any) -> Any:
+        """Call the function, as the code beside the model does with a function that `tool` decorates."""
+        return self.function(*args, **known)
+
     def description_mapping(self) -> dict[str, Any]:
         """Return the tool as services take it."""
         function = {

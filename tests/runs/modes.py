@@ -12,7 +12,7 @@ from glmclient.testing import Simulator
 from ..clients.driver import at_once
 from ..schemas.modes import MODES
 
-__all__ = ["MODES", "Body", "run_body"]
+__all__ = ["MODES", "Body", "run_body", "run_on"]
 
 Body = Callable[[Any], Coroutine[Any, Any, Any]]
 
@@ -84,12 +84,16 @@ def run_body(
 ) -> tuple[Any, list[Any]]:
     """Run ``body`` with a client of a simulator; return its result and the bodies of the requests."""
     with Simulator(script, provider=provider) as simulator:
-        if mode == "sync":
-            with simulator.client(**known) as client:
-                result = at_once(body(Mirror(client)))
-        else:
-            result = anyio.run(_asynchronous, simulator, mode, body, known, backend=_backend(mode))
+        result = run_on(mode, simulator, body, **known)
         return result, [each.json for each in simulator.requests if each.method == "POST"]
+
+
+def run_on(mode: str, simulator: Simulator, body: Body, **known: Any) -> Any:
+    """Run ``body`` with a client of a simulator that is running."""
+    if mode == "sync":
+        with simulator.client(**known) as client:
+            return at_once(body(Mirror(client)))
+    return anyio.run(_asynchronous, simulator, mode, body, known, backend=_backend(mode))
 
 
 def _backend(mode: str) -> str:

@@ -35,7 +35,7 @@ from glmclient import (
 )
 from glmclient.testing import Cut, Pause, Script, Simulator
 
-from .modes import MODES, run_body
+from .modes import MODES, run_body, run_on
 
 each_mode = pytest.mark.parametrize("mode", MODES)
 each_async_mode = pytest.mark.parametrize("mode", MODES[1:])
@@ -245,15 +245,29 @@ def test_a_schema_types_the_last_answer(mode: str, provider: str) -> None:
 
 
 @each_mode
-@pytest.mark.parametrize("provider", ["openai", "zai"])
-def test_reasoning_is_sent_back(mode: str, provider: str) -> None:
+@pytest.mark.parametrize(
+    ("provider", "flavour", "member"),
+    [
+        ("zai", "glm", "reasoning_content"),
+        ("dashscope", "", "reasoning_content"),
+        ("openai", "sglang", "reasoning_content"),
+        ("openai", "vllm", "reasoning"),
+        ("openai", "ollama", "reasoning"),
+    ],
+)
+def test_reasoning_is_sent_back_under_the_name_that_the_service_uses(
+    mode: str, provider: str, flavour: str, member: str
+) -> None:
     async def body(client: Any) -> None:
         await drained(client, [add])
 
     script = Script([ReasoningDelta(" think\n"), "x", call(1, "add", a=1, b=2)], "3")
-    _, sent = run_body(mode, script, body, provider)
-    assistant = sent[1]["messages"][1]
-    assert " think\n" in (assistant.get("reasoning_content"), assistant.get("reasoning"))
+    options: Any = {"flavour": flavour} if flavour else {}
+    with Simulator(script, provider=provider, **options) as simulator:
+        run_on(mode, simulator, body)
+        assistant = simulator.requests[-1].json["messages"][1]
+    assert assistant[member] == " think\n"
+    assert len({"reasoning", "reasoning_content"} & assistant.keys()) == 1
 
 
 @each_mode

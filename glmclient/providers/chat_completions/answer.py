@@ -77,6 +77,8 @@ class AnswerReader:
         request_id: str | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
     ) -> None:
+        self.reasoning_member: str | None = None
+        """The member of the deltas that held reasoning, once any came."""
         self._service = service
         self._tags = ThinkTags() if think_tags else None
         self._include_unknown = include_unknown
@@ -171,6 +173,9 @@ class AnswerReader:
     def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if reasoning:
+            self.reasoning_member = (
+                "reasoning_content" if delta.get("reasoning_content") else "reasoning"
+            )
             self._thinking(reasoning, out)
         content = delta.get("content")
         if content:

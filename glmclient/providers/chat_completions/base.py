@@ -16,13 +16,13 @@ from ...core.http import Head, Request, checked_key, load_json, merged_headers
 from ...core.identity import Identity
 from ...core.secrets import Secret
 from ...errors import ProtocolError
-from ...messages import Messages
+from ...messages import Messages, checked_messages
 from ..base import Capabilities, Chat, Model, Provider, checked_model
 from .answer import AnswerReader
 from .decoder import PlatformDecoder
 from .refusals import Refusals, is_refusal
 from .request import Body, Parameters
-from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH
+from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH, REASONING
 
 __all__ = ["Platform"]
 
@@ -61,6 +61,8 @@ class Platform(Provider):
         # Each site has parameters of its own, so the names cannot be part of the class attribute.
         self.supports = dataclasses.replace(self.supports, options=self.parameters.names)
         self._key = None if api_key is None else Secret(checked_key(api_key))
+        self._reasoning_member = REASONING
+        """The member of a message in which reasoning is sent back: the one in which the server sends it."""
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question and write its body.
@@ -69,6 +71,8 @@ class Platform(Provider):
             ConfigurationError: something in it is wrong, or this service cannot honour it.
         """
         model = checked_model(model) or self.default_model
+        if self._reasoning_member != REASONING:
+            messages = _with_reasoning_in(self._reasoning_member, messages)
         said, body = self.parameters.body(messages, model, options)
         return Chat(tuple(said), model, {**body.options, "body": body})
 
@@ -89,6 +93,7 @@ class Platform(Provider):
         )
         decoder = PlatformDecoder(answer, self._refusals(head, exchange), exchange.limits)
         yield from exchange.stream(head, decoder)
+        self._reasoning_member = answer.reasoning_member or self._reasoning_member
 
     def list_models(self, exchange: Exchange) -> Flow[tuple[Model, ...]]:
         """Ask for the models that the service offers.
@@ -153,6 +158,16 @@ class Platform(Provider):
     @property
     def _service(self) -> str:
         return f"the service at {self.url}"
+
+
+def _with_reasoning_in(member: str, messages: Messages) -> Messages:
+    """Return messages whose reasoning has the name that the server uses (``docs/wire/open-platform.md`` §5)."""
+    return [
+        {member if name == REASONING else name: value for name, value in message.items()}
+        if message["role"] == "assistant"
+        else message
+        for message in checked_messages(messages)
+    ]
 
 
 def _without_endpoint(url: str | None) -> str | None:

@@ -6,7 +6,7 @@ service's to say (``docs/wire/open-platform.md`` §1.4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from .checks import (
@@ -51,7 +51,7 @@ class PlatformOptions(TypedDict, total=False):
     stop: str | Sequence[str] | None
     seed: int | None
     reasoning_effort: str | None
-    tools: Sequence[Mapping[str, Any]] | None
+    tools: Iterable[Mapping[str, Any] | Callable[..., Any]] | None
     tool_choice: str | Mapping[str, Any] | None
     response_format: str | Mapping[str, Any] | None
     stream_options: Mapping[str, Any] | None

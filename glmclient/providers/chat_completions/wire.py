@@ -12,12 +12,15 @@ __all__ = [
     "MODELS",
     "MODELS_PATH",
     "QWEN_MODELS",
+    "REASONING",
     "TOOL_STREAM",
 ]
 
 CHAT_PATH: Final = "/chat/completions"
 MODELS_PATH: Final = "/models"
 EVENT_STREAM: Final = "text/event-stream"
+REASONING: Final = "reasoning_content"
+"""The platform's name of reasoning, in deltas and in messages; vLLM and Ollama call it ``reasoning`` (§5)."""
 
 MODELS: Final = (
     "glm-5.3",
