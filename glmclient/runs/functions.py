@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 import json
 import re
@@ -138,28 +140,63 @@ def tool(
         return lambda decorated: tool(
             decorated, name=name, description=description, parameters=parameters
         )
-    if isinstance(function, Tool):
-        function = function.function
     if not callable(function):
         raise ConfigurationError(f"a tool must be a function, not {type(function).__name__}.")
-    called = name if name is not None else getattr(function, "__name__", type(function).__name__)
-    if not isinstance(called, str) or not _NAME.fullmatch(called):
+    if isinstance(function, Tool):
+        return _changed(function, name, description, parameters)
+    source = _source(function)
+    if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
         raise ConfigurationError(
-            f"the tool's name is {called!r:.80}; services take 1 to 64 of the characters a-z, A-Z, 0-9, _ and -. "
-            "Give one: glmclient.tool(function, name=...)."
+            "a generator cannot be a tool: its result is not one value. Return a list, or text."
         )
-    text, arguments = _documented(function)
+    own_name = _own_name(function, source) if name is None else name
+    _check_name(own_name)
+    text, arguments = _documented(source)
     about = text if description is None else description
     if parameters is not None:
         shape = shape_of(parameters)
-        return Tool(function, called, about, shape.schema, None, shape)
-    shapes, schema = _signature(function, called, arguments)
-    return Tool(function, called, about, schema, shapes)
+        return Tool(function, own_name, about, shape.schema, None, shape)
+    shapes, schema = _signature(function, source, own_name, arguments)
+    return Tool(function, own_name, about, schema, shapes)
 
 
-def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+def _own_name(function: Any, source: Any) -> Any:
+    """Return the name of a function; an object with a call has that of its class."""
+    is_object = source.__name__ == "__call__" and not hasattr(function, "__name__")
+    return type(function).__name__ if is_object else source.__name__
+
+
+def _changed(
+    known: Tool, name: str | None, description: str | None, parameters: Mapping[str, Any] | None
+) -> Tool:
+    """Return a tool with other properties; those that are ``None`` stay."""
+    own_name = known.name if name is None else name
+    _check_name(own_name)
+    about = known.description if description is None else description
+    if parameters is None:
+        return dataclasses.replace(known, name=own_name, description=about)
+    shape = shape_of(parameters)
+    return Tool(known.function, own_name, about, shape.schema, None, shape)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"the tool's name is {name!r:.80}; services take 1 to 64 of the characters a-z, A-Z, 0-9, _ and -. "
+            "Give one: glmclient.tool(function, name=...)."
+        )
+
+
+def _source(function: Any) -> Any:
+    """Return what has the docstring and the annotations of a function, of a partial, or of an object with a call."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if hasattr(function, "__name__") else type(function).__call__
+
+
+def _documented(source: Any) -> tuple[str, dict[str, str]]:
     """Return the description of a function and of its arguments, from a docstring in any usual style."""
-    text = inspect.getdoc(function if hasattr(function, "__name__") else type(function).__call__)
+    text = inspect.getdoc(source)
     if not text:
         return "", {}
     parser = library("docstring_parser")
@@ -172,12 +209,11 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def _signature(
-    function: Callable[..., Any], name: str, documented: Mapping[str, str]
+    function: Callable[..., Any], source: Any, name: str, documented: Mapping[str, str]
 ) -> tuple[dict[str, Shape], dict[str, Any]]:
     try:
         signature = inspect.signature(function)
-        target = function if hasattr(function, "__name__") else type(function).__call__
-        hints = typing.get_type_hints(target, include_extras=True)
+        hints = typing.get_type_hints(source, include_extras=True)
     except (NameError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"tool {name!r} cannot be described: {error}. Give its schema: glmclient.tool(function, parameters=...)."
@@ -192,18 +228,34 @@ def _signature(
                 f"tool {name!r} takes {parameter}: a model cannot know which arguments that are. Name them, or give "
                 "glmclient.tool(function, parameters=...)."
             )
-        shape = shape_of(hints.get(parameter.name, Any))
+        hint = hints.get(parameter.name, Any)
+        shape = shape_of(hint)
         schema = dict(shape.schema)
         definitions.update(schema.pop("$defs", {}))
-        if about := documented.get(parameter.name):
+        if about := documented.get(parameter.name) or _note_of(hint):
             schema = {**schema, "description": about}
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
+        else:
+            schema.update(_default(parameter.default))
         shapes[parameter.name] = shape
         properties[parameter.name] = schema
     whole: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
     whole["additionalProperties"] = False
     return shapes, {**whole, "$defs": definitions} if definitions else whole
+
+
+def _note_of(hint: Any) -> str:
+    """Return the text in ``Annotated[str, "the city"]``."""
+    return next((note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str)), "")
+
+
+def _default(value: Any) -> dict[str, Any]:
+    """Return the member of a schema that tells a default, if JSON can write it."""
+    try:
+        return {"default": json.loads(json_of(value))}
+    except (TypeError, ValueError, RecursionError):
+        return {}
 
 
 def tools_of(values: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, Tool]]:
@@ -247,9 +299,18 @@ def content_of(value: Any) -> str:
         TypeError: the value cannot be written as JSON.
     """
     if isinstance(value, str):
-        return value
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
+        # Of a subclass, such as an enumeration, only the text.
+        return str.__str__(value)
+    return json_of(value)
+
+
+def json_of(value: Any) -> str:
+    """Return a value as JSON.
+
+    Raises:
+        TypeError: JSON cannot write it.
+    """
+    if callable(dump := getattr(value, "model_dump", None)):
         value = dump(mode="json")
     return str(library("msgspec").json.encode(value, enc_hook=_plain), "utf-8")
 
