@@ -335,6 +335,9 @@ def impossible(a: Callable[[], int]) -> None:
 def test_what_cannot_be_described_is_refused(function: Any) -> None:
     with pytest.raises(ConfigurationError):
         described([function])
+    if function is not None:  # without a function, tool makes a decorator
+        with pytest.raises(ConfigurationError):
+            glmclient.tool(function)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é", 3])

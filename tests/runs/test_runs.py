@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import dataclasses
 import gc
@@ -618,6 +619,114 @@ def test_closing_from_elsewhere_frees_a_reader(mode: str) -> None:
 
 
 @each_mode
+@pytest.mark.parametrize("moment", ["_next_stream", "_round_ended"])
+def test_a_cancel_between_two_steps_is_noticed(mode: str, moment: str) -> None:
+    async def body(client: Any) -> None:
+        run = client.run("?", [add])
+        inner = getattr(run, "blocking", run)
+        original = getattr(inner, moment)
+
+        def cancelled(*arguments: Any) -> Any:
+            result = original(*arguments)
+            inner._cancelled = True  # as another thread does it
+            return result
+
+        setattr(inner, moment, cancelled)
+        with pytest.raises(StreamCancelled):
+            await run.until_done()
+
+    sent = run_body(mode, Script([call(1, "add", a=1, b=2)], "never"), body)[1]
+    assert len(sent) == 1
+
+
+@each_mode
+def test_closing_while_a_function_runs_frees_the_reader(mode: str) -> None:
+    runs: list[Any] = []
+
+    def close() -> None:
+        runs[0].close()
+
+    async def aclose() -> None:
+        await runs[0].aclose()
+        await anyio.sleep(20)
+
+    async def body(client: Any) -> None:
+        tool = close if mode == "sync" else aclose
+        runs.append(client.run("?", [glmclient.tool(tool, name="leave")]))
+        with pytest.raises(StreamCancelled):
+            await runs[0].until_done()
+        await runs[0].aclose()
+
+    assert len(run_body(mode, Script([call(1, "leave")], "never"), body)[1]) == 1
+
+
+@each_mode
+def test_a_run_that_ended_stays_ended(mode: str) -> None:
+    async def body(client: Any) -> None:
+        run = client.run("?")
+        assert isinstance((await run.until_done()).finish, Finish)
+        with pytest.raises(StopAsyncIteration):
+            await run.__anext__()
+        assert "ended" in repr(run)
+
+    run_body(mode, "x", body)
+
+
+def test_an_interrupt_inside_a_function_is_raised_once() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with Simulator([call(1, "interrupt")], provider="openai") as simulator:
+        with simulator.client() as client:
+            run = client.run("?", [interrupt])
+            with pytest.raises(KeyboardInterrupt):
+                run.until_done()
+            with pytest.raises(StreamMisuse):
+                run.until_done()
+
+
+@pytest.mark.parametrize("mode", ["asyncio", "aiohttp"])
+def test_a_function_that_cancels_itself_is_an_error_of_the_function(mode: str) -> None:
+    async def give_up() -> None:
+        raise asyncio.CancelledError
+
+    results = results_of(mode, [call(1, "give_up")], [give_up])
+    assert [(each.is_error, each.content) for each in results] == [
+        (True, "RuntimeError: the function was cancelled")
+    ]
+
+
+@each_async_mode
+def test_async_functions_are_cancelled_with_the_run(mode: str) -> None:
+    ended: list[str] = []
+
+    async def hang() -> None:
+        try:
+            await anyio.sleep(60)
+        finally:
+            ended.append("cancelled")
+
+    async def body(client: Any) -> None:
+        with anyio.move_on_after(0.5) as scope:
+            await client.run("?", [hang]).until_done()
+        assert scope.cancelled_caught
+        with pytest.raises(APITimeoutError):
+            await client.run("?", [hang], timeout=Timeout(total=0.5)).until_done()
+
+    run_body(mode, [call(1, "hang")], body)
+    assert ended == ["cancelled", "cancelled"]
+
+
+@each_mode
+def test_a_further_round_has_a_request_id_of_its_own(mode: str) -> None:
+    async def body(client: Any) -> None:
+        await drained(client, [add], request_id="my-request")
+
+    _, sent = run_body(mode, Script([call(1, "add", a=1, b=2)], "3"), body, "zai")
+    assert [each["request_id"] for each in sent] == ["my-request", "my-request-round-2"]
+
+
+@each_mode
 def test_cancel_before_reading_and_after_the_end(mode: str) -> None:
     async def body(client: Any) -> None:
         run = client.run("?", [add])
@@ -857,6 +966,18 @@ def test_chat_and_stream_describe_functions_and_return_the_calls(mode: str) -> N
 
     _, sent = run_body(mode, [call(1, "add", a=1, b=2)], body)
     assert len({json.dumps(each["tools"]) for each in sent}) == 1
+
+
+def test_an_iterator_that_is_never_read_closes_nothing() -> None:
+    async def body() -> None:
+        with Simulator("x", provider="openai") as simulator:
+            async with simulator.async_client() as client:
+                run = client.run("?")
+                aiter(run)
+                gc.collect()
+                assert (await run.reply()).text == "x"
+
+    asyncio.run(body())
 
 
 def test_a_run_is_exported_and_lazily_loaded() -> None:
