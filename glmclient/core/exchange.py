@@ -56,8 +56,11 @@ log: logging.Logger = logging.getLogger("glmclient.exchange")
 T = TypeVar("T")
 
 DRAIN_BYTES = 64 * 1024
-DRAIN_SECONDS = 0.2
-"""What is read, and for how long, after the service's end mark so that the connection serves again."""
+DRAIN_SECONDS = 0.002
+"""What is read, and for how long, after the service's end mark so that the connection serves again.
+
+The reader waits that long before its loop ends. It is enough for an end that the server sends together with the end
+mark; a transport looks for a later end without the reader."""
 REFUSAL_SECONDS = 5.0
 """How long the body of a refusal may take: its status has already said what matters."""
 FAREWELL_SECONDS = 2.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from .._exhaustive import assert_never
 from ..events import (
@@ -32,9 +34,9 @@ _MANY = 4096
 
 
 class GrowingText:
-    """Text that grows at its end in linear time, and is now and then rewritten.
+    """Text that grows at its end in linear time, also if it is read after each piece, and is now and then rewritten.
 
-    What it is made of is swapped as a whole, so that a thread that reads it meanwhile gets a whole text.
+    It is not safe for threads; a `Transcript` has a lock.
     """
 
     __slots__ = ("_parts",)
@@ -50,8 +52,12 @@ class GrowingText:
     def value(self) -> str:
         blocks, pieces = self._parts
         if pieces or len(blocks) > 1:
-            blocks = ["".join((*blocks, *pieces))]
-            self._parts = (blocks, [])
+            # CPython grows a string in place, without copying it, if a local variable holds its only reference: so
+            # the list lets go of it first.
+            text, blocks[:1] = (blocks[0] if blocks else ""), []
+            text += "".join((*blocks, *pieces))
+            self._parts = ([text], [])
+            return text
         return blocks[0] if blocks else ""
 
     def replace(self, start: int, text: str) -> None:
@@ -65,18 +71,57 @@ class GrowingText:
 
 
 class _Call:
-    __slots__ = ("arguments", "id", "name")
+    __slots__ = ("arguments", "id", "name", "place")
 
-    def __init__(self) -> None:
+    def __init__(self, place: int) -> None:
+        self.place = place
         self.id = ""
         self.name = ""
         self.arguments = GrowingText()
 
+    def value(self) -> ToolCall:
+        return ToolCall(self.id, self.name, self.arguments.value())
+
+
+class _Calls:
+    """Tool calls by their index. A read makes values only of the calls that have changed since the last one."""
+
+    __slots__ = ("_by_index", "_changed", "_values")
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, _Call] = {}
+        self._values: list[ToolCall | None] = []
+        """In the order of the indexes; ``None`` for a call that has changed."""
+        self._changed: set[int] = set()
+
     def add(self, delta: ToolCallDelta) -> None:
-        self.id = self.id or delta.id
-        self.name = self.name or delta.name
-        self.arguments.pieces.append(delta.arguments)
-        self.arguments.compact()
+        call = self._by_index.get(delta.index)
+        if call is None:
+            call = self._begin(delta.index)
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments.pieces.append(delta.arguments)
+        call.arguments.compact()
+        self._changed.add(delta.index)
+        self._values[call.place] = None  # its text can grow in place only if nothing refers to it
+
+    def _begin(self, index: int) -> _Call:
+        ordered = not self._by_index or index > next(reversed(self._by_index))
+        call = self._by_index[index] = _Call(len(self._values))
+        self._values.append(None)
+        if not ordered:
+            self._by_index = dict(sorted(self._by_index.items()))
+            for place, each in enumerate(self._by_index.values()):
+                each.place = place
+            self._changed.update(self._by_index)
+        return call
+
+    def values(self) -> tuple[ToolCall, ...]:
+        for index in self._changed:
+            call = self._by_index[index]
+            self._values[call.place] = call.value()
+        self._changed.clear()
+        return tuple(filter(None, self._values))
 
 
 class Transcript:
@@ -93,12 +138,15 @@ class Transcript:
         "_text",
         "_unknown",
         "finish",
+        "lock",
     )
 
     def __init__(self) -> None:
+        self.lock: AbstractContextManager[Any] = nullcontext()
+        """Held for each access. A stream sets one, because it is read while another thread drives its exchange."""
         self._text = GrowingText()
         self._reasoning = GrowingText()
-        self._calls: dict[int, _Call] = {}
+        self._calls = _Calls()
         self._blocks: dict[int, GrowingText] = {}
         self._output: list[str] = []
         self._images: list[Image] = []
@@ -116,6 +164,10 @@ class Transcript:
 
     def extend(self, events: Iterable[Event]) -> None:
         """Apply events, in order."""
+        with self.lock:
+            self._extend(events)
+
+    def _extend(self, events: Iterable[Event]) -> None:
         pieces = self._text.pieces
         for event in events:
             if type(event) is TextDelta:
@@ -137,8 +189,8 @@ class Transcript:
                 self._text.replace(start, text)
             case ReasoningReplace(start, text):
                 self._reasoning.replace(start, text)
-            case ToolCallDelta(index):
-                self._calls.setdefault(index, _Call()).add(event)
+            case ToolCallDelta():
+                self._calls.add(event)
             case CodeDelta(text, block):
                 self._blocks.setdefault(block, GrowingText()).pieces.append(text)
             case CodeReplace(start, text, block):
@@ -163,23 +215,27 @@ class Transcript:
     @property
     def text(self) -> str:
         """The answer so far."""
-        return self._text.value()
+        with self.lock:
+            return self._text.value()
 
     @property
     def reasoning(self) -> str:
         """The thinking so far."""
-        return self._reasoning.value()
+        with self.lock:
+            return self._reasoning.value()
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far, by their index."""
-        return tuple(
-            ToolCall(call.id, call.name, call.arguments.value())
-            for _, call in sorted(self._calls.items())
-        )
+        with self.lock:
+            return self._calls.values()
 
     def reply(self) -> Reply:
         """Return all of it as a value."""
+        with self.lock:
+            return self._reply()
+
+    def _reply(self) -> Reply:
         return Reply(
             self.text,
             self.reasoning,

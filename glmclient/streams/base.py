@@ -94,6 +94,7 @@ class BaseStream:
         self._events: Iterator[Event] = iter(_NOTHING)
         self._folded = 0
         self._folding = threading.RLock()  # a finalizer of the same thread may come in between
+        exchange.transcript.lock = self._folding
         self._busy = threading.Lock()
         """Held by who drives the flow: a reader, or who leaves."""
         self._error: GLMError | None = None

@@ -211,6 +211,10 @@ class _Body(httpx.AsyncByteStream):
             raise StopAsyncIteration
         return data
 
+    def at_end(self) -> bool:
+        """Return whether the body has ended, and all of it was read."""
+        return self._content.at_eof()
+
     def lose(self, error: BaseException | None) -> None:
         """Note that no more bytes can come; ``error`` is the reason."""
         if not self._content.is_eof() and self._content.exception() is None:

@@ -1,33 +1,38 @@
 """Which servers leave a body open after the end mark of the answer.
 
-After the end mark, a channel reads on for a moment: the end of the body makes the connection usable again. Some servers
-send that end late or never, and then every answer would wait in vain. After two such answers in a row a client waits no
-longer for that origin: it takes an end that has arrived already, or closes the connection.
+A connection serves again once the body of its response has ended. Most servers send that end together with the end mark
+of the answer, some a moment later, some never. Nobody waits for it: the reader has the whole answer. A transport takes
+an end that is here already, sets any other connection aside, and looks at it again later. From a server whose bodies
+did not end in time twice in a row, nothing is expected any more, and its connections are closed at once.
 """
 
 from __future__ import annotations
 
-__all__ = ["Endings"]
+__all__ = ["LINGER_SECONDS", "Endings"]
 
 FAILURES = 2
-"""Answers in a row without the end of their body, after which waiting for it stops."""
+"""Answers in a row whose body did not end in time, after which connections to that server are closed at once."""
 AT_ONCE_SECONDS = 0.002
 """Long enough to receive what the system already holds."""
+LINGER_SECONDS = 1.0
+"""How long a body may stay open in the background."""
 
 
 class Endings:
-    """The waits of one client for the ends of bodies. No lock: of two counts at once, one may be lost."""
+    """What one client has seen of the ends of bodies. No lock: of two counts at once, one may be lost."""
 
     __slots__ = ("_failures",)
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}
 
+    def expected(self, origin: str) -> bool:
+        """Return whether an open body from ``origin`` may still end in time."""
+        return self._failures.get(origin, 0) < FAILURES
+
     def patience(self, origin: str, seconds: float) -> float:
         """Return how many of ``seconds`` to wait for the end of a body from ``origin``."""
-        if self._failures.get(origin, 0) < FAILURES:
-            return seconds
-        return min(seconds, AT_ONCE_SECONDS)
+        return seconds if self.expected(origin) else min(seconds, AT_ONCE_SECONDS)
 
     def note(self, origin: str, *, ended: bool) -> None:
         """Note whether the body of an answer from ``origin`` ended in time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from typing import Any
@@ -125,3 +126,64 @@ def test_asking_often_costs_no_more_than_the_answer() -> None:
         transcript.extend([TextDelta(str(number % 10))])
         assert transcript.text[-1] == str(number % 10)
         assert transcript.text is transcript.text  # nothing new, nothing joined
+
+
+READING = """
+from glmclient import ReasoningDelta, TextDelta, ToolCallDelta
+from glmclient.core.transcript import Transcript
+
+for delta, read in {cases}:
+    transcript = Transcript()
+    for _ in range(150_000):
+        transcript.extend([delta])
+        read(transcript)
+"""
+CASES = """[
+    (TextDelta("Wort und 字 "), lambda transcript: len(transcript.text)),
+    (ReasoningDelta("Wort und 字 "), lambda transcript: len(transcript.reasoning)),
+    (ToolCallDelta(0, "id", "name", "Wort und 字 "), lambda transcript: len(transcript.tool_calls)),
+]"""
+
+
+def test_reading_after_every_event_is_linear() -> None:
+    """It takes a second or two; minutes, were it quadratic. Where calls are traced, strings do not grow in place."""
+    program = READING.format(cases=CASES)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def many_calls(length: int) -> list[Any]:
+    return [ToolCallDelta(number, f"id{number}", "name", "{}") for number in range(length)]
+
+
+def test_a_read_makes_values_of_the_calls_that_changed_only() -> None:
+    transcript = Transcript()
+    transcript.extend(many_calls(100))
+    before = transcript.tool_calls
+    transcript.extend([ToolCallDelta(50, "", "", "x"), ToolCallDelta(50, "", "", "y")])
+    after = transcript.tool_calls
+    assert after[50].arguments == "{}xy"
+    assert sum(one is other for one, other in zip(before, after, strict=True)) == 99
+    transcript.extend([ToolCallDelta(-1, "first", "name", "{}"), ToolCallDelta(100, "", "", "z")])
+    assert [call.id for call in transcript.tool_calls][:2] == ["first", "id0"]
+    assert len(transcript.tool_calls) == 102
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.text(max_size=2)), max_size=40))
+def test_calls_in_any_order(fragments: list[tuple[int, str]]) -> None:
+    transcript = Transcript()
+    expected: dict[int, str] = {}
+    for index, arguments in fragments:
+        transcript.extend([ToolCallDelta(index, f"id{index}", "name", arguments)])
+        expected[index] = expected.get(index, "") + arguments
+        assert [(call.id, call.arguments) for call in transcript.tool_calls] == [
+            (f"id{key}", value) for key, value in sorted(expected.items())
+        ]
+
+
+def test_a_text_that_was_read_does_not_change() -> None:
+    transcript = Transcript()
+    texts = []
+    for _ in range(50):
+        transcript.extend([TextDelta("ab")])
+        texts.append(transcript.text)
+    assert texts == ["ab" * count for count in range(1, 51)]

@@ -17,10 +17,10 @@ from ...core.exchange import Read, Release, Send
 from ...core.http import Head, origin
 from ...errors import FailureKind, TransportFailure
 from ..base import Route, proxy_failure, scrubbed
-from ..endings import Endings
 from ..forks import guard
 from .event_loop import EventLoop, shut_down
-from .joined_events import join_events
+from .joined_events import at_end, join_events
+from .lingering import GONE, OpenBodies, close_response, give_back, will_close
 from .pool import Key, Lines
 
 __all__ = ["GONE", "HttpxChannel"]
@@ -36,30 +36,20 @@ _ALERT = re.compile(r"\[SSL: \w*_ALERT_\w+\]")
 """A refusal by the other end of TLS."""
 
 
-GONE = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    OSError,
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-)
-"""What closing a connection raises that is closed already, or broken."""
-
-
 class HttpxChannel:
     """One exchange's line.
 
     Args:
         route: proxies, TLS and the clock.
         lines: the connections that are used.
-        endings: which servers leave bodies open.
+        open_bodies: connections whose answer is complete and whose body is open.
     """
 
     def __init__(
-        self, route: Route, lines: Lines[httpx.AsyncBaseTransport], endings: Endings
+        self, route: Route, lines: Lines[httpx.AsyncBaseTransport], open_bodies: OpenBodies
     ) -> None:
         self.route = route
-        self._endings = endings
+        self._open_bodies = open_bodies
         self._lines = lines
         self._line: httpx.AsyncBaseTransport | None = None
         self._key: Key = ("", None)
@@ -172,36 +162,26 @@ class HttpxChannel:
         await self._within(None, anyio.sleep, seconds)
 
     async def release(self, step: Release) -> None:
-        """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
-        address = self._key[0]
-        deadline = self.route.clock() + self._endings.patience(address, step.seconds)
-        size = 0
-        try:
-            while self._response is not None and not self._exhausted and size < step.max_bytes:
-                size += len(await self.read(Read(deadline)))
-        except TransportFailure:
-            # The answer is whole; a connection that breaks after it is merely not used again.
-            self._endings.note(address, ended=False)
+        """Give the connection back, if the body has ended or ends within the step's bounds.
+
+        A body that is open longer is read to its end by a task of its own; see `OpenBodies`.
+        """
+        if not self._exhausted and step.max_bytes and at_end(self._response):
+            with contextlib.suppress(TransportFailure):
+                await self.read(Read(None))
+        line, response, chunks = self._line, self._response, self._chunks
+        open_ended = not self._exhausted and (
+            not step.max_bytes or (response is not None and will_close(response))
+        )
+        if line is None or response is None or chunks is None or open_ended or self._cancelled:
             await self.aclose()
             return
-        if size or self._exhausted:
-            self._endings.note(address, ended=True)
-        if self._response is not None and self._exhausted and self._line is not None:
-            line, response = self._line, self._response
-            try:
-                await response.aclose()
-            except BaseException:
-                await (
-                    self.aclose()
-                )  # cancelled meanwhile: the connection must not stay in the list of those in use
-                raise
-            self._forget()
-            if response.headers.get("connection", "").lower() == "close":
-                await self._lines.discard(line)
-            else:
-                await self._lines.give_back(self._key, line)
+        self._forget()
+        if self._exhausted:
+            self._open_bodies.endings.note(self._key[0], ended=True)
+            await give_back(self._lines, self._key, line, response)
         else:
-            await self.aclose()
+            await self._open_bodies.finish(self._key, line, response, chunks, step)
 
     async def aclose(self) -> None:
         """Close the connection, if one is open, even while this task is being cancelled."""
@@ -212,11 +192,7 @@ class HttpxChannel:
 
         async def close() -> None:
             try:
-                if response is not None:
-                    with contextlib.suppress(*GONE):
-                        await response.aclose()
-                if chunks is not None:
-                    await _end(chunks)
+                await close_response(response, chunks)
             finally:
                 await self._lines.discard(line)
                 if dialled is not None:
@@ -346,13 +322,3 @@ class _Content(httpx.AsyncByteStream):
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:
     return await chunks.__anext__()
-
-
-async def _end(chunks: AsyncIterator[bytes]) -> None:
-    """End httpx's nested generators through the error of their closed connection.
-
-    Left to the garbage collector, each of them would be a task on asyncio and a warning on trio.
-    """
-    with contextlib.suppress(*GONE):
-        async for _ in chunks:
-            continue

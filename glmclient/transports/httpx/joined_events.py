@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import h11
+import httpx
 
-__all__ = ["JoinedEvents", "join_events"]
+__all__ = ["JoinedEvents", "at_end", "join_events"]
 
 _WAY = ("_httpcore_stream", "_stream", "_connection")
 """From the stream of a response to the connection that it is read from; none of it is public."""
@@ -57,6 +58,11 @@ class JoinedEvents:
         return h11.Data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     @property
+    def at_end(self) -> bool:
+        """Whether the end of the body is the next event."""
+        return type(self._next) is h11.EndOfMessage
+
+    @property
     def their_state(self) -> Any:
         """How far the response has come, for httpcore to decide what becomes of the connection."""
         if self._next is not None:
@@ -77,10 +83,25 @@ def join_events(stream: object) -> bool:
     Where something stands in for httpx, nothing changes but the speed. Should httpx not be what it was, a connection
     would also be kept whose service says more than it was asked for; a test tells.
     """
-    connection: Any = stream
-    for name in _WAY:
-        connection = getattr(connection, name, None)
+    connection = _connection(stream)
     parser = getattr(connection, _PARSER, None)
     if isinstance(parser, h11.Connection):
         setattr(connection, _PARSER, JoinedEvents(parser))
     return isinstance(parser, (h11.Connection, JoinedEvents))
+
+
+def at_end(response: httpx.Response | None) -> bool:
+    """Return whether the end of a body is here already, so that reading it does not wait."""
+    stream: Any = None if response is None else response.stream
+    own = getattr(stream, "at_end", None)  # aiohttp's
+    if own is not None:
+        return bool(own())
+    parser = getattr(_connection(stream), _PARSER, None)
+    return isinstance(parser, JoinedEvents) and parser.at_end
+
+
+def _connection(stream: object) -> Any:
+    connection: Any = stream
+    for name in _WAY:
+        connection = getattr(connection, name, None)
+    return connection

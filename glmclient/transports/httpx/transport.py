@@ -8,10 +8,10 @@ from collections.abc import Callable
 import httpx
 
 from ..base import Route
-from ..endings import Endings
 from ..tcp import KEEPALIVE_OPTIONS, KEEPALIVE_SECONDS
 from ..tls import plain_context, tls_context
-from .channel import GONE, HttpxChannel
+from .channel import HttpxChannel
+from .lingering import GONE, OpenBodies
 from .pool import Key, Lines
 
 __all__ = ["KEEPALIVE_SECONDS", "HttpxTransport"]
@@ -37,14 +37,15 @@ class HttpxTransport:
         self.lines: Lines[httpx.AsyncBaseTransport] = Lines(
             connect if connect is not None else self._connection, _close
         )
-        self.endings: Endings = Endings()
+        self.open_bodies: OpenBodies = OpenBodies(self.lines)
 
     def open(self) -> HttpxChannel:
         """Return a line for one exchange."""
-        return HttpxChannel(self.route, self.lines, self.endings)
+        return HttpxChannel(self.route, self.lines, self.open_bodies)
 
     async def aclose(self) -> None:
         """Close the idle connections; a later exchange opens new ones."""
+        await self.open_bodies.aclose()
         await self.lines.aclose()
 
     def _connection(self, key: Key) -> httpx.AsyncBaseTransport:

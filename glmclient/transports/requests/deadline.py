@@ -31,6 +31,7 @@ class DeadlineSocket:
         clock: seconds that only grow.
 
     Attributes:
+        clock: the one that was given.
         deadline: when, on ``clock``, a blocked call gives up; ``None`` is never.
         idle: seconds that one call may wait for its first byte; ``None`` is for ever.
         allowance: bytes that may be received until it is set anew; ``None`` is any number.
@@ -43,7 +44,7 @@ class DeadlineSocket:
         self.idle: float | None = None
         self.allowance: int | None = None
         self.ended: bool = False
-        self._clock = clock
+        self.clock: Callable[[], float] = clock
         self._readers = 0
         self._closed = False
         self._timeout: float | None = -1.0
@@ -66,7 +67,7 @@ class DeadlineSocket:
         """
         timeout = self.idle
         if self.deadline is not None:
-            left = self.deadline - self._clock()
+            left = self.deadline - self.clock()
             if left <= 0:
                 raise TimeoutError("the deadline passed")
             timeout = left if timeout is None else min(left, timeout)

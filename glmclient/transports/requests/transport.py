@@ -26,6 +26,7 @@ from ..tls import tls_context
 from .connections import Response, chain_of, kind_of, performing, pools
 from .deadline import DeadlineSocket
 from .dial import Alarm, wake
+from .unfinished import OpenBody, Unfinished
 
 __all__ = ["RequestsChannel", "RequestsTransport"]
 
@@ -106,6 +107,7 @@ class RequestsChannel:
         self._alarm: Alarm | None = None
         self._cancelled = False
         self._send: Send | None = None
+        self._key: tuple[str, str | None] = ("", None)
         self._exhausted = False
         self._reused = False
 
@@ -137,6 +139,8 @@ class RequestsChannel:
         self._send, self._exhausted = step, False
         url = step.request.url
         proxy = self.route.proxy(url)
+        self._key = (origin(url), proxy)
+        self._transport.unfinished.look(self._key)
         if "https:" in (url[:6], (proxy or "")[:6]):
             # requests would report wrong certificates as a wrong URL.
             tls_context(self.route.verify, self.route.verify_name, self.route.cert)
@@ -208,28 +212,46 @@ class RequestsChannel:
         self._check()
 
     def release(self, step: Release) -> None:
-        """Read the rest of the body within the step's bounds, so that the connection serves again; or close it."""
-        address, endings = origin(self._url()), self._transport.endings
-        deadline = self.route.clock() + endings.patience(address, step.seconds)
+        """Give the connection back, if the body has ended or ends within the step's bounds.
+
+        A body that is open longer is set aside, and looked at before the next request; see `Unfinished`.
+        """
+        reply, response, sock = self._reply, self.response, self._sock
+        if reply is None or self._cancelled or not (self._exhausted or step.max_bytes):
+            self.close()
+        elif not self._exhausted and response is not None and response.will_close:
+            self.close()  # its end would not make the connection serve again
+        elif sock is None or response is None:
+            self._release_stand_in(reply, step)
+        else:
+            self._forget()
+            body = OpenBody(reply, response, sock)
+            body.max_bytes = step.max_bytes
+            body.seconds = self._transport.endings.patience(self._key[0], step.seconds)
+            state = "ended" if self._exhausted else body.read()
+            if state == "open":
+                self._transport.unfinished.keep(self._key, body)
+                return
+            self._transport.endings.note(self._key[0], ended=state == "ended")
+            if state == "ended":
+                body.give_back()
+            else:
+                body.close()
+
+    def _release_stand_in(self, reply: requests.Response, step: Release) -> None:
+        """Release a response that comes from a stand-in for the network."""
         size = 0
         try:
-            while self._reply is not None and not self._exhausted and size < step.max_bytes:
-                size += len(self.read(Read(deadline)))
+            while not self._exhausted and size < step.max_bytes:
+                size += len(self.read(Read(None)))
         except TransportFailure:
-            # The answer is whole; a connection that breaks after it is merely not used again.
-            endings.note(address, ended=False)
             self.close()
             return
-        if size or self._exhausted:
-            endings.note(address, ended=True)
-        if self._reply is not None and self._exhausted:
-            raw = self._reply.raw
-            if self.response is not None:
-                self.response.close()  # read1 leaves a body of known length open at its end
-            self._forget()
-            raw.release_conn()
+        self._forget()
+        if self._exhausted:
+            reply.raw.release_conn()
         else:
-            self.close()
+            reply.raw.close()
 
     def close(self) -> None:
         """Close the connection, if one is open.
@@ -330,6 +352,7 @@ class RequestsTransport:
         # No lock guards it, because a fork could copy that locked: of two pools made at once, one is kept.
         self._adapters: dict[tuple[int, str | None], _Adapter] = {}
         self.endings: Endings = Endings()
+        self.unfinished: Unfinished = Unfinished(self.endings)
 
     def open(self) -> RequestsChannel:
         """Return a line for one exchange."""
@@ -356,6 +379,7 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close the idle connections; a later exchange opens a new pool."""
+        self.unfinished.close()
         adapters, self._adapters = self._adapters, {}
         for (process, _), adapter in adapters.items():
             if process == os.getpid():
