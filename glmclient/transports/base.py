@@ -132,6 +132,13 @@ def scrubbed(text: str) -> str:
     return _CREDENTIALS.sub("//***@", text)[:300]
 
 
-def proxy_failure(said: str) -> FailureKind:
-    """Return the kind of failure that a proxy reports: a refusal, by a status of 4xx, stays one."""
-    return "proxy_refused" if re.search(r"\b4\d\d\b", said) else "proxy"
+_REFUSALS = re.compile(
+    r"\b4\d\d\b"  # a status of HTTP
+    # SOCKS 5, in our words and in httpcore's: the login, the rules, and what the proxy does not offer.
+    r"|user and password|username/password|without a password|but got|not allowed|not supported"
+)
+
+
+def proxy_failure(message: str) -> FailureKind:
+    """Return the kind of failure that a proxy reports; a refusal would come again at the next attempt."""
+    return "proxy_refused" if _REFUSALS.search(message) else "proxy"

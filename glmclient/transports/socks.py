@@ -19,7 +19,7 @@ _IPV4, _NAME, _IPV6 = 1, 3, 4
 _ADDRESS_SIZES = {_IPV4: 4, _IPV6: 16}
 _REPLIES = {
     1: "general failure",
-    2: "not allowed",
+    2: "not allowed by its rules",
     3: "network unreachable",
     4: "host unreachable",
     5: "connection refused",
@@ -74,9 +74,8 @@ def negotiate(line: Line, proxy: SocksProxy, host: str, port: int) -> None:
     if version != _VERSION:
         raise SocksError("it does not speak SOCKS 5")
     if chosen != method:
-        raise SocksError(
-            f"it does not take {'a password' if proxy.user else 'us without a password'}"
-        )
+        login = "user and password" if proxy.user else "a client without a password"
+        raise SocksError(f"it does not accept {login}")
     if method == _PASSWORD:
         user, password = proxy.user.encode(), proxy.password.encode()
         line.sendall(b"".join((b"\x01", _counted(user), _counted(password))))

@@ -10,7 +10,7 @@ import pytest
 
 from glmclient import APIConnectionError, ConfigurationError
 from tests.faults.proxy import refusing, socks_proxy, web_proxy
-from tests.faults.server import FaultServer, Peer
+from tests.faults.server import FaultServer, Peer, at_accept
 from tests.providers.chatglm.wire import HELLO, HELLO_TEXT
 
 from .certificates import Authority
@@ -244,14 +244,44 @@ async def test_a_socks_proxy_with_a_password(driver: Driver) -> None:
 async def test_a_socks_proxy_that_refuses_who_asks(driver: Driver, who: str) -> None:
     with FaultServer(hello) as server, FaultServer(socks_proxy(b"user", b"password")) as proxy:
         at = f"socks5://{who}127.0.0.1:{proxy.port}"
-        async with driver.client(base_url=server.url, proxy=at, retry=None) as client:
-            with pytest.raises(APIConnectionError, match="the proxy failed") as caught:
+        async with driver.client(base_url=server.url, proxy=at) as client:
+            with pytest.raises(APIConnectionError, match="the proxy refused") as caught:
                 await client.chat("Hello")
         assert "canary" not in repr([caught.value, caught.value.__cause__])
+        assert caught.value.attempts == 1 and not caught.value.retryable
+        assert proxy.connections == 1
 
 
-async def test_a_socks_proxy_that_cannot_reach_the_service(driver: Driver) -> None:
-    with FaultServer(socks_proxy(reply=5)) as proxy:
+@pytest.mark.parametrize("reply", [2, 7, 8])
+async def test_a_socks_proxy_that_refuses_the_service(driver: Driver, reply: int) -> None:
+    """By its rules, by the command, or by the kind of address: the next attempt would be refused as well."""
+    with FaultServer(socks_proxy(reply=reply)) as proxy:
+        at = f"socks5://127.0.0.1:{proxy.port}"
+        async with driver.client(base_url="http://service.invalid", proxy=at) as client:
+            with pytest.raises(APIConnectionError, match=r"the proxy refused.*not ") as caught:
+                await client.chat("Hello")
+        assert caught.value.attempts == 1 and not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\x05", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\x00\x05"]
+)
+async def test_a_proxy_that_does_not_speak_socks(driver: Driver, said: bytes) -> None:
+    @at_accept
+    def play(peer: Peer) -> None:
+        peer.send(said)
+        peer.close()
+
+    with FaultServer(play) as proxy:
+        at = f"socks5://127.0.0.1:{proxy.port}"
+        async with driver.client(base_url="http://service.invalid", proxy=at, retry=None) as client:
+            with pytest.raises(APIConnectionError, match="the proxy failed"):
+                await client.chat("Hello")
+
+
+@pytest.mark.parametrize("reply", [1, 3, 4, 5, 6, 99])
+async def test_a_socks_proxy_that_cannot_reach_the_service(driver: Driver, reply: int) -> None:
+    with FaultServer(socks_proxy(reply=reply)) as proxy:
         at = f"socks5://127.0.0.1:{proxy.port}"
         async with driver.client(base_url="http://service.invalid", proxy=at) as client:
             with pytest.raises(APIConnectionError, match="the proxy failed") as caught:

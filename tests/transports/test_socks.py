@@ -68,8 +68,8 @@ def test_a_password() -> None:
     ("proxy", "said", "why"),
     [
         (PLAIN, b"HTTP/1.1 400", "does not speak SOCKS 5"),
-        (PLAIN, b"\x05\xff", "does not take us without a password"),
-        (KNOWN, b"\x05\xff", "does not take a password"),
+        (PLAIN, b"\x05\xff", "does not accept a client without a password"),
+        (KNOWN, b"\x05\xff", "does not accept user and password"),
         (KNOWN, b"\x05\x02\x01\x01", "refuses this user and password"),
         (PLAIN, b"\x05\x00\x05\x05\x00\x01", "could not connect: connection refused"),
         (PLAIN, b"\x05\x00\x05\x63\x00\x01", "could not connect: reply 99"),

@@ -90,7 +90,7 @@ class HttpxChannel:
             response = await self._within(
                 step.deadline, lambda line: line.handle_async_request(request), self._line
             )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, *_socks_errors(self._key[1])) as error:
             failure = self._failure(error)
             await self.aclose()
             raise failure from None
@@ -261,6 +261,8 @@ class HttpxChannel:
         ):
             # Over TLS 1.3 a server refuses the client's certificate after the handshake, in place of an answer.
             kind, said = "tls", alert
+        elif not isinstance(error, (httpx.HTTPError, OSError, httpx.InvalidURL, httpx.StreamError)):
+            kind, said = "proxy", "it closed the connection, or does not speak SOCKS 5"
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
         elif kind == "garbage" and _CUT.search(said):
@@ -293,6 +295,15 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
     ("connect", (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL)),
     ("garbage", (httpx.ProtocolError,)),
 )
+
+
+def _socks_errors(proxy: str | None) -> tuple[type[Exception], ...]:
+    """Return what httpcore's SOCKS raises for a reply that is cut, or is not SOCKS: httpx does not translate it."""
+    if proxy is None or not proxy.startswith("socks"):
+        return ()
+    from socksio import SOCKSError
+
+    return (SOCKSError, ValueError, LookupError, AssertionError)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
