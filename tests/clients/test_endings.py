@@ -46,6 +46,7 @@ class Late:
 def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a busy machine the time to send the end of a body."""
     monkeypatch.setattr("glmclient.transports.httpx.lingering.LINGER_SECONDS", SECONDS)
+    monkeypatch.setattr("glmclient.transports.requests.unfinished.LINGER_SECONDS", SECONDS)
 
 
 @EVERY_BACKEND
@@ -169,14 +170,17 @@ async def test_a_server_that_closes_is_not_waited_for(driver: Driver) -> None:
             assert endings.expected(server.url)
 
 
+@pytest.mark.usefixtures("lingering")
 def test_a_client_that_is_dropped_lets_go_of_open_bodies() -> None:
     with FaultServer(open_ended) as server:
         client = SyncClient(base_url=server.url, timeout=PATIENT)
         assert client.chat("Hello").text == HELLO_TEXT
         del client
-        gc.collect()  # the server's exit waits until the connection is closed
+        gc.collect()
+        assert server.saw_gone.wait(SECONDS / 2)
 
 
+@pytest.mark.usefixtures("lingering")
 def test_the_oldest_of_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unfinished, "MOST", 1)
     barrier = threading.Barrier(3)
@@ -194,15 +198,24 @@ def test_the_oldest_of_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         ((_,),) = client._transport.unfinished._bodies.values()  # type: ignore[attr-defined]
 
 
-def test_one_that_is_old_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_thread_settles_what_nobody_asks_for(monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
+    monkeypatch.setattr(unfinished, "LINGER_SECONDS", 0.05)
     late = Late(LAST_CHUNK)
-    with FaultServer(late.play) as server, SyncClient(base_url=server.url) as client:
-        assert client.chat("Hello").text == HELLO_TEXT
-        late.left.set()
-        assert late.sent.wait(SECONDS)
-        monkeypatch.setattr(unfinished, "KEEPALIVE_SECONDS", -1.0)
-        assert client.chat("Hello").text == HELLO_TEXT
-        assert server.connections == 2
+    late.left.set()
+    with (
+        FaultServer(late.play if ends else open_ended) as server,
+        SyncClient(base_url=server.url) as client,
+    ):
+        monkeypatch.setattr("glmclient.core.exchange.DRAIN_SECONDS", 1e-9)
+        for connections in (1, 1) if ends else (1, 2):
+            assert client.chat("Hello").text == HELLO_TEXT
+            aside = client._transport.unfinished  # type: ignore[attr-defined]
+            until = time.monotonic() + SECONDS
+            while aside._sweeping and time.monotonic() < until:
+                time.sleep(0.01)
+            assert not any(aside._bodies.values()) and aside._sweeping is None
+            assert server.connections == connections
 
 
 def test_a_body_that_ends_begins_the_count_anew() -> None:
@@ -224,6 +237,7 @@ def test_each_client_counts_for_itself() -> None:
     first.close()
 
 
+@pytest.mark.usefixtures("lingering")
 def test_nothing_hangs_when_the_socket_is_gone() -> None:
     """A forked child finds its copies connected to nothing."""
     with FaultServer(open_ended) as server, SyncClient(base_url=server.url) as client:

@@ -90,7 +90,7 @@ class HttpxChannel:
             response = await self._within(
                 step.deadline, lambda line: line.handle_async_request(request), self._line
             )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, *_socks_errors(self._key[1])) as error:
+        except _failures_through(self._key[1]) as error:
             failure = self._failure(error)
             await self.aclose()
             raise failure from None
@@ -261,7 +261,7 @@ class HttpxChannel:
         ):
             # Over TLS 1.3 a server refuses the client's certificate after the handshake, in place of an answer.
             kind, said = "tls", alert
-        elif not isinstance(error, (httpx.HTTPError, OSError, httpx.InvalidURL, httpx.StreamError)):
+        elif not isinstance(error, (*_FAILURES, httpx.StreamError)):
             kind, said = "proxy", "it closed the connection, or does not speak SOCKS 5"
         elif kind == "connect" and self._key[1] is not None:
             kind = "proxy"  # what could not be reached is the proxy: beyond it, the proxy itself reports
@@ -297,13 +297,17 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
 )
 
 
-def _socks_errors(proxy: str | None) -> tuple[type[Exception], ...]:
-    """Return what httpcore's SOCKS raises for a reply that is cut, or is not SOCKS: httpx does not translate it."""
+_FAILURES: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL, OSError)
+
+
+def _failures_through(proxy: str | None) -> tuple[type[Exception], ...]:
+    """Return what is raised when a request cannot be sent."""
     if proxy is None or not proxy.startswith("socks"):
-        return ()
+        return _FAILURES
     from socksio import SOCKSError
 
-    return (SOCKSError, ValueError, LookupError, AssertionError)
+    # Raised by httpcore for a reply of the proxy that is cut, or is not SOCKS; httpx does not translate them.
+    return (*_FAILURES, SOCKSError, LookupError, AssertionError)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,8 @@
 """Connections of the blocking client whose answer is complete and whose body is still open.
 
-No thread waits for the end of such a body. The connection is set aside, and the next request to the same server looks
-whether the end has arrived: then the connection goes back to its pool and serves that request, else it is closed.
+No reader waits for the end of such a body. The connection is set aside, and the next request to the same server looks
+whether the end has arrived: then the connection goes back to its pool and serves that request, else it is closed. If no
+request comes within `LINGER_SECONDS`, a thread does the same.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
+import threading
 import time
+import weakref
 from collections import deque
 from http.client import HTTPException
 from typing import Any, Literal, TypeAlias
@@ -18,8 +21,7 @@ import requests
 import urllib3.exceptions
 import urllib3.util
 
-from ..endings import Endings
-from ..tcp import KEEPALIVE_SECONDS
+from ..endings import LINGER_SECONDS, Endings
 from .connections import Response
 from .deadline import DeadlineSocket
 from .dial import wake
@@ -80,8 +82,8 @@ class OpenBody:
         """Return whether a read would bring something, waiting for it at most ``seconds``."""
         response, sock = self._response, self._sock
         reader: Any = response.fp
-        if reader is None:
-            return True
+        if reader is None or response.length == 0:
+            return True  # a read does not wait
         sock.deadline = sock.clock()  # has passed: nothing but the buffer is looked at
         with contextlib.suppress(TimeoutError):
             data: bytes = reader.peek(1)
@@ -128,6 +130,8 @@ class Unfinished:
     def __init__(self, endings: Endings) -> None:
         self._endings = endings
         self._bodies: dict[tuple[int, Key], deque[OpenBody]] = {}
+        self._sweeping: int | None = None
+        """The process in which a thread sweeps."""
 
     def keep(self, key: Key, body: OpenBody) -> None:
         """Set a connection aside, or close it if nothing is expected of its server."""
@@ -139,24 +143,38 @@ class Unfinished:
         if len(bodies) > MOST:
             with contextlib.suppress(IndexError):
                 bodies.popleft().close()
+        if self._sweeping != os.getpid():
+            self._sweeping = os.getpid()
+            threading.Thread(
+                target=_sweep, args=(weakref.ref(self),), name="glmclient.bodies", daemon=True
+            ).start()
 
     def look(self, key: Key) -> None:
         """Before a request: give a connection back to the pool whose body has ended meanwhile; close the others."""
         bodies = self._bodies.get((os.getpid(), key))
         while bodies:
-            try:
-                body = bodies.pop()
-            except IndexError:
-                return
-            if time.monotonic() - body.since >= KEEPALIVE_SECONDS:
-                body.close()  # a router may have forgotten it
-                continue
-            ended = body.read() == "ended"
-            self._endings.note(key[0], ended=ended)
-            if ended:
-                body.give_back()
-                return
+            with contextlib.suppress(IndexError):
+                if self._settled(key, bodies.pop()):
+                    return
+
+    def sweep(self) -> bool:
+        """Settle the connections that were set aside long ago; return whether there are others."""
+        before = time.monotonic() - LINGER_SECONDS
+        for (process, key), bodies in list(self._bodies.items()):
+            while process == os.getpid() and bodies and bodies[0].since <= before:
+                with contextlib.suppress(IndexError):
+                    self._settled(key, bodies.popleft())
+        return any(self._bodies.values())
+
+    def _settled(self, key: Key, body: OpenBody) -> bool:
+        """Give a connection back if its body has ended, else close it; return whether it was given back."""
+        ended = body.read() == "ended"
+        self._endings.note(key[0], ended=ended)
+        if ended:
+            body.give_back()
+        else:
             body.close()
+        return ended
 
     def close(self) -> None:
         """Close every connection of this process; a forked child leaves those of its parent alone."""
@@ -165,3 +183,16 @@ class Unfinished:
             for body in bodies:
                 if process == os.getpid():
                     body.close()
+
+
+def _sweep(reference: weakref.ref[Unfinished]) -> None:
+    """Close connections that nobody asks for again; this thread ends with the last of them."""
+    while True:
+        time.sleep(LINGER_SECONDS)
+        unfinished = reference()
+        if unfinished is None:
+            return
+        if not unfinished.sweep():
+            unfinished._sweeping = None
+            return
+        del unfinished
