@@ -53,8 +53,8 @@ class OpenBody:
         self._sock = sock
         self._left = True
         self.since: float = time.monotonic()
-        self.seconds = 0.0
-        self.max_bytes = 0
+        self.seconds: float = 0.0
+        self.max_bytes: int = 0
 
     def read(self) -> State:
         """Read the rest within ``seconds`` and ``max_bytes``, and return what is known of its end.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from glmclient.core.transcript import Transcript
 from glmclient.events import ToolCall, ToolCallDelta
+from glmclient.providers.chat_completions import tool_calls
 from glmclient.providers.chat_completions.tool_calls import ToolFragments, _Call, _is_object
 
 
@@ -267,3 +268,22 @@ def test_the_end_of_arguments_is_found_in_pieces(pieces: list[str], whole: bool)
         expected = _is_object("".join(call.pieces))
         assert asked == expected
     assert call.whole is whole
+
+
+def test_arguments_are_parsed_once_when_their_braces_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these fragments repeats the name and ends in a brace, so each asks whether the call is whole."""
+    parsed: list[str] = []
+
+    def counted(text: str) -> bool:
+        parsed.append(text)
+        return _is_object(text)
+
+    monkeypatch.setattr(tool_calls, "_is_object", counted)
+    fragments = ToolFragments()
+    indexes = []
+    for piece in ('{"a":{"x":{}', *[',"b":{}'] * 500, "}", "}", '{"next":1}'):
+        delta = fragments.add({"function": {"name": "same", "arguments": piece}})
+        assert delta is not None
+        indexes.append(delta.index)
+    assert len(parsed) == 1
+    assert set(indexes[:-1]) == {0} and indexes[-1] == 1
