@@ -29,11 +29,16 @@ IO_LIBRARIES = {
     *("subprocess", "threading", "urllib.request"),
 }
 USERS_OF_LIBRARIES = {
-    "requests": {"transports/requests/transport.py"},
-    "urllib3": {"transports/requests/transport.py", "transports/requests/connections.py"},
+    "requests": {"transports/requests/transport.py", "transports/requests/unfinished.py"},
+    "urllib3": {
+        "transports/requests/transport.py",
+        "transports/requests/connections.py",
+        "transports/requests/unfinished.py",
+    },
     "httpx": {
         "transports/httpx/transport.py",
         "transports/httpx/channel.py",
+        "transports/httpx/lingering.py",
         "transports/aiohttp.py",
     },
     "h11": {"transports/httpx/joined_events.py"},

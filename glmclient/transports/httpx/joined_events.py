@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import h11
-import httpx
 
 __all__ = ["JoinedEvents", "at_end", "join_events"]
 
@@ -90,7 +89,7 @@ def join_events(stream: object) -> bool:
     return isinstance(parser, (h11.Connection, JoinedEvents))
 
 
-def at_end(response: httpx.Response | None) -> bool:
+def at_end(response: Any) -> bool:
     """Return whether the end of a body is here already, so that reading it does not wait."""
     stream: Any = None if response is None else response.stream
     own = getattr(stream, "at_end", None)  # aiohttp's
