@@ -195,7 +195,8 @@ def test_the_oldest_of_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
             thread.start()
         for thread in threads:
             thread.join(SECONDS)
-        ((_,),) = client._transport.unfinished._bodies.values()  # type: ignore[attr-defined]
+        ((body,),) = client._transport.unfinished._bodies.values()  # type: ignore[attr-defined]
+        assert body._left
 
 
 @pytest.mark.parametrize("ends", [True, False])
