@@ -1,16 +1,19 @@
-"""What a Gradio service says of itself, and which of its functions is the chat."""
+"""The description that a Gradio app gives of itself: its components, its functions, and what starts them.
+
+The answer of ``GET /config`` holds all of it (``docs/wire/gradio.md`` §1), the names of parameters apart, which
+``/info`` tells. :mod:`glmclient.providers.gradio.shapes` finds the chat in it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ...errors import NotFoundError, ProtocolError
-from .formats import Format
+from ...errors import ProtocolError
 
-__all__ = ["ChatFunction", "Page"]
+__all__ = ["Component", "Function", "Page"]
 
 _FULL_VALUES = ("sse_v1",)
 _DIFFS = ("sse_v2", "sse_v2.1", "sse_v3")
@@ -20,52 +23,84 @@ _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
 ``.`` and ``..`` lead to another application of the same host."""
 _LONGEST_PREFIX = 200
 
-_SHOWN_FUNCTIONS = 20
 _SHOWN_WORD = 200
 _SHOWN_SIGNATURE = 500
 
+_NOT_PARAMETERS = ("state", "browserstate", "button", "uploadbutton", "downloadbutton")
+"""Inputs that ``/info`` leaves out of a function's parameters."""
+
 
 @dataclass(frozen=True, slots=True)
-class ChatFunction:
-    """A function of the page that has the shape of a chat; positions count from 0.
+class Component:
+    """One component of the page.
+
+    Args:
+        id: its number on the page.
+        type: its kind in lower case, such as ``textbox``; ``missing`` if the page does not describe it.
+        props: its properties, as the page tells them.
+    """
+
+    id: int | str
+    type: str
+    props: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The label that a reader of the page sees; empty if there is none."""
+        label = _word(self.props.get("label")).strip()
+        return "" if label.startswith("__i18n__") else label
+
+    @property
+    def value(self) -> Any:
+        """The value that the page shows at first."""
+        return self.props.get("value")
+
+    @property
+    def hidden(self) -> bool:
+        """The page does not show it."""
+        return self.props.get("visible") in (False, "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of the page.
 
     Args:
         index: its ``fn_index``.
-        trigger: the id of the component that starts it, if the page tells one.
-        values: the page's own value of each input.
-        prompt: the position of the question among the inputs.
-        history: the position of the chatbot among the inputs.
-        system: the position of the system message among the inputs.
-        answer: the position of the chatbot among the outputs.
-        format: how the chatbot writes a conversation.
+        name: its ``api_name``; empty if it has none.
+        triggers: the components and events that start it, such as ``(25, "submit")``.
+        after: the index of the function that it runs after, if it is the next link of a chain.
+        inputs: what it takes, in order.
+        outputs: what it gives, in order.
+        public: the page offers it to programs; the others serve the page itself.
+        runs: the server runs it; the others run in the browser.
+        names: the name of each input's parameter, where ``/info`` told it; otherwise empty.
     """
 
     index: int
-    trigger: int | None
-    values: tuple[Any, ...]
-    prompt: int
-    history: int
-    system: int
-    answer: int
-    format: Format
-
-
-@dataclass(frozen=True, slots=True)
-class _Component:
-    type: str
-    props: Mapping[str, Any]
-    id: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Dependency:
-    index: int
     name: str
-    trigger: int | None
-    inputs: tuple[_Component, ...]
-    outputs: tuple[_Component, ...]
+    triggers: tuple[tuple[int, str], ...]
+    after: int | None
+    inputs: tuple[Component, ...]
+    outputs: tuple[Component, ...]
+    public: bool = True
+    runs: bool = True
+    names: tuple[str, ...] = ()
+
+    @property
+    def trigger(self) -> int | None:
+        """The first component that starts it."""
+        return self.triggers[0][0] if self.triggers else None
+
+    def parameter(self, id: int | str) -> str:
+        """Return the name of the parameter that takes the component ``id``; empty if it is not known."""
+        for component, name in zip(self.inputs, self.names, strict=False):
+            if component.id == id:
+                return name
+        return ""
 
     def signature(self) -> str:
+        """Return its name, its number and the types that it takes and gives, for messages."""
         inputs = ", ".join(component.type for component in self.inputs)
         outputs = ", ".join(component.type for component in self.outputs)
         shown = f"{self.name or 'unnamed'} (fn_index {self.index}): ({inputs}) -> ({outputs})"
@@ -80,14 +115,17 @@ class Page:
         version: of Gradio, as text.
         diffs: updates come as edits of the value before; otherwise each is the whole value.
         prefix: the path below the base URL under which the queue is.
+        functions: what the page can do.
         cookies: what to send back, so that a replicated service keeps the session in one place.
+        named: the names of parameters were asked for, whether the app told any or not.
     """
 
     version: str
     diffs: bool
     prefix: str
-    dependencies: tuple[_Dependency, ...]
+    functions: tuple[Function, ...]
     cookies: Mapping[str, str]
+    named: bool = False
 
     @classmethod
     def parse(
@@ -96,7 +134,7 @@ class Page:
         """Read a page, which came from ``address``.
 
         Raises:
-            ProtocolError: it is no Gradio page, or one whose protocol is not supported.
+            ProtocolError: it is not a Gradio page, or its protocol is not supported.
         """
         dependencies, components = config.get("dependencies"), config.get("components")
         if not isinstance(dependencies, list) or not isinstance(components, list):
@@ -115,39 +153,41 @@ class Page:
             _sends_diffs(config.get("protocol"), version),
             _prefix(config.get("api_prefix")),
             tuple(
-                _dependency(number, each, known)
+                _function(number, each, known)
                 for number, each in enumerate(dependencies)
                 if isinstance(each, dict)
             ),
             dict(cookies),
         )
 
-    def function(
-        self, name: str, fn_index: int | None = None, trigger_id: int | None = None
-    ) -> ChatFunction:
-        """Return the chat function.
+    @property
+    def major(self) -> int:
+        """The first number of the version; 0 if it is not a number."""
+        major = self.version.partition(".")[0]
+        return int(major) if major.isascii() and major.isdigit() and len(major) < 9 else 0
+
+    def with_names(self, info: Mapping[str, Any] | None) -> Page:
+        """Return the page with the names of parameters that the answer of ``/info`` holds.
 
         Args:
-            name: its ``api_name``.
-            fn_index: its index, which then counts instead of the name.
-            trigger_id: the id of the component that starts it, in place of the page's own.
-
-        Raises:
-            NotFoundError: the page has no such function.
-            ProtocolError: it does not take and give what a chat takes and gives.
+            info: the answer; ``None`` if the app has none.
         """
-        for dependency in self.dependencies:
-            found = dependency.name == name if fn_index is None else dependency.index == fn_index
-            if found:
-                return _chat_function(dependency, trigger_id, self.version)
-        asked = f"named {name!r}" if fn_index is None else f"with fn_index {fn_index}"
-        found_here = "; ".join(each.signature() for each in self.dependencies[:_SHOWN_FUNCTIONS])
-        raise NotFoundError(
-            f"the page (Gradio {self.version}) has no function {asked}. It has: {found_here or 'none'}. "
-            "Give Gradio(function=...) or fn_index= if one of these is the chat.",
-            status_code=200,
-            reason=f"no function {asked}",
-            body=found_here,
+        told = {} if info is None else info
+        named, unnamed = told.get("named_endpoints"), told.get("unnamed_endpoints")
+        named = named if isinstance(named, dict) else {}
+        unnamed = unnamed if isinstance(unnamed, dict) else {}
+        return replace(
+            self,
+            named=True,
+            functions=tuple(
+                replace(
+                    each,
+                    names=_names(
+                        each.inputs, named.get(f"/{each.name}", unnamed.get(str(each.index)))
+                    ),
+                )
+                for each in self.functions
+            ),
         )
 
 
@@ -178,131 +218,68 @@ def _prefix(prefix: Any) -> str:
     return prefix.rstrip("/")
 
 
-def _component(described: Mapping[str, Any]) -> _Component:
+def _component(described: Mapping[str, Any]) -> Component:
     props = described.get("props")
-    return _Component(
-        _word(described.get("type")) or "unknown",
+    return Component(
+        described["id"],
+        _word(described.get("type")).lower() or "unknown",
         props if isinstance(props, dict) else {},
-        described.get("id"),
     )
 
 
-_NOT_THERE = _Component("missing", {})
-
-
-def _dependency(
-    number: int, described: Mapping[str, Any], known: Mapping[Any, _Component]
-) -> _Dependency:
-    index, name = described.get("id"), described.get("api_name")
-    return _Dependency(
+def _function(
+    number: int, described: Mapping[str, Any], known: Mapping[Any, Component]
+) -> Function:
+    index, name, after = (described.get(key) for key in ("id", "api_name", "trigger_after"))
+    return Function(
         # Up to 4.19 the position in the list is the id (§1).
-        index if isinstance(index, int) else number,
+        index if _is_number(index) else number,
         _word(name),
-        _trigger(described.get("targets")),
+        tuple(_triggers(described.get("targets"))),
+        after if _is_number(after) else None,
         _components(described.get("inputs"), known),
         _components(described.get("outputs"), known),
+        described.get("show_api") is not False
+        and described.get("api_visibility") not in ("undocumented", "private")
+        and name is not False,
+        described.get("backend_fn") is not False,
     )
 
 
-def _components(ids: Any, known: Mapping[Any, _Component]) -> tuple[_Component, ...]:
+def _components(ids: Any, known: Mapping[Any, Component]) -> tuple[Component, ...]:
     if not isinstance(ids, list):
         return ()
     return tuple(
-        known.get(each, _NOT_THERE) if isinstance(each, (int, str)) else _NOT_THERE for each in ids
+        known[each]
+        if isinstance(each, (int, str)) and each in known
+        else Component(str(each)[:_SHOWN_WORD], "missing", {})
+        for each in ids
     )
 
 
-def _trigger(targets: Any) -> int | None:
-    """Return the component of the first target: ``[[id, event], ...]``."""
-    if isinstance(targets, list) and targets and isinstance(targets[0], list) and targets[0]:
-        first = targets[0][0]
-        return first if isinstance(first, int) else None
-    return None
+def _triggers(targets: Any) -> Iterable[tuple[int, str]]:
+    """Yield what starts a function: ``[[id, event], ...]``; other functions have no id."""
+    for target in targets if isinstance(targets, list) else ():
+        if isinstance(target, list) and len(target) > 1 and _is_number(target[0]):
+            yield target[0], _word(target[1])
 
 
-def _chat_function(dependency: _Dependency, trigger_id: int | None, version: str) -> ChatFunction:
-    inputs, outputs = dependency.inputs, dependency.outputs
-    chatbots, answers = _positions(inputs, _is_chatbot), _positions(outputs, _is_chatbot)
-    texts = _positions(inputs, _is_textbox)
-    if (len(inputs), len(chatbots), len(texts), len(answers)) != (4, 1, 2, 1):
-        raise ProtocolError(
-            "the page's chat function has another signature than a chat of this shape, which takes the question, "
-            "a chatbot, the system message (two textboxes) and one choice, and gives one chatbot. "
-            f"Found: {dependency.signature()}, Gradio {version}. The page may have changed: name the right "
-            "function by Gradio(function=...) or fn_index=, or use another service.",
-            frame=dependency.signature(),
-        )
-    prompt, system = _prompt_and_system(inputs, texts, dependency.trigger)
-    return ChatFunction(
-        dependency.index,
-        trigger_id if trigger_id is not None else dependency.trigger,
-        tuple(component.props.get("value") for component in inputs),
-        prompt=prompt,
-        history=chatbots[0],
-        system=system,
-        answer=answers[0],
-        format=_format(inputs[chatbots[0]], version),
+def _names(inputs: tuple[Component, ...], endpoint: Any) -> tuple[str, ...]:
+    """Return the name of each input's parameter, in the order of the inputs; empty if they do not match."""
+    told = endpoint.get("parameters") if isinstance(endpoint, dict) else None
+    shown = [each for each in inputs if each.type not in _NOT_PARAMETERS]
+    if not isinstance(told, list) or len(told) != len(shown):
+        return ()
+    names = iter(
+        _word(each.get("parameter_name")) if isinstance(each, dict) else "" for each in told
     )
+    return tuple("" if each.type in _NOT_PARAMETERS else next(names) for each in inputs)
 
 
-_SYSTEM = re.compile(r"system|instruction|系统", re.IGNORECASE)
-"""How pages label the box of the system message."""
-
-
-def _prompt_and_system(
-    inputs: Sequence[_Component], texts: Sequence[int], trigger: int | None
-) -> tuple[int, int]:
-    """Return the positions of the question and of the system message among two text boxes.
-
-    The labels decide first, then the box that starts the function: a user starts it from the question. Without
-    either, the first box is the question.
-
-    Raises:
-        ProtocolError: both boxes are labelled as system messages.
-    """
-    labelled = [place for place in texts if _SYSTEM.search(_label(inputs[place]))]
-    if len(labelled) > 1:
-        raise ProtocolError(
-            "the page's chat function has two text boxes that are both labelled as system message: "
-            f"{_label(inputs[texts[0]])!r} and {_label(inputs[texts[1]])!r}. Use another service."
-        )
-    starting = [place for place in texts if trigger is not None and inputs[place].id == trigger]
-    if labelled:
-        system = labelled[0]
-        return next(place for place in texts if place != system), system
-    prompt = starting[0] if starting else texts[0]
-    return prompt, next(place for place in texts if place != prompt)
-
-
-def _label(component: _Component) -> str:
-    return f"{_word(component.props.get('label'))} {_word(component.props.get('elem_id'))}".strip()
-
-
-def _positions(components: Sequence[_Component], wanted: Any) -> list[int]:
-    return [place for place, component in enumerate(components) if wanted(component)]
-
-
-def _is_chatbot(component: _Component) -> bool:
-    return "chatbot" in component.type
-
-
-def _is_textbox(component: _Component) -> bool:
-    return component.type == "textbox"
-
-
-def _format(chatbot: _Component, version: str) -> Format:
-    """Return how this chatbot writes a conversation (``docs/wire/gradio.md`` §6, last line)."""
-    if chatbot.type != "chatbot":
-        return "objects"  # modelscope_studio's
-    kind = chatbot.props.get("type")
-    if kind == "messages":
-        return "messages"
-    major = version.partition(".")[0]
-    if kind is None and major.isascii() and major.isdigit() and int(major) >= 6:
-        return "parts"
-    return "pairs"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _word(value: Any) -> str:
-    """Return a string of the page, bounded; anything else is no word."""
+    """Return a string of the page, bounded; anything else is an empty string."""
     return value[:_SHOWN_WORD] if isinstance(value, str) else ""
