@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from .providers.chat_completions.parameters import PlatformOptions
 
@@ -30,7 +31,9 @@ class ChatOptions(PlatformOptions, total=False):
     # ChatGLM
     assistant_id: str | None
     mode: Literal["auto", "snapshot", "delta"] | None
-    # Gradio Spaces
+    # Gradio apps
+    function: str | int | None
+    inputs: Mapping[str, Any] | None
     fn_index: int | None
     trigger_id: int | None
 

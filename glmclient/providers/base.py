@@ -74,11 +74,13 @@ class Model:
         id: its name, as ``model=`` takes it.
         owned_by: who made it, where the service tells.
         created: seconds since the epoch, where the service tells.
+        description: what else the service tells of it, in words, such as the inputs of a Gradio app.
     """
 
     id: str
     owned_by: str = ""
     created: int | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,7 +409,7 @@ def test_an_answer_without_a_value_goes_on_with_what_was_sent(
 def test_a_saved_answer_without_a_value_begins_anew() -> None:
     known = Gradio()
     kept = json.dumps({"url": known.url, "function": known.function, "system": None, "value": None})
-    assert known.prepare("d", None, {"continuation": kept}).options["question"].continued == []
+    assert known.prepare("d", None, {"continuation": kept}).options["question"].held.value == []
 
 
 # -- failures ------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ __all__ = ["models"]
     "--json", "as_json", is_flag=True, help="A JSON list, with all that the service tells."
 )
 def models(as_json: bool, **given: Any) -> int:
-    """List the models that a service offers, one a line."""
+    """List the models that a service offers, or the chat functions of a Gradio app, one a line."""
     choices = choices_of(Settings(), given)
     with told(given["verbose"]), choices.client() as client:
         offered = client.models()
@@ -31,5 +31,6 @@ def models(as_json: bool, **given: Any) -> int:
         click.echo(json.dumps([asdict(model) for model in offered]))
     else:
         for model in offered:
-            click.echo(visible_line(model.id))
+            described = f": {model.description}" if model.description else ""
+            click.echo(visible_line(f"{model.id}{described}"))
     return exit_codes.OK

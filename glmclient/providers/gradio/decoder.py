@@ -29,11 +29,11 @@ class SessionDecoder:
 
     Args:
         event_id: ours; those of others in the same session are passed over.
-        answer: the position of the chatbot among the outputs.
+        view: reads the answer in the value of the component that holds it.
+        answer: the position of that component among the outputs; ``None`` if this call does not give it.
         diffs: updates after the first are edits; otherwise each is the whole value.
-        sent: the conversation that was sent.
-        prompt: the question.
-        continuation: makes of the final conversation what continues it.
+        continuation: makes of the final value and the answer's text what continues the conversation; ``None`` if
+            further calls follow, so that this one does not end the answer.
         include_status: put out `QueueStatus` and `Notice`.
         include_unknown: put out `Unknown` for messages that no event describes.
         limits: bounds on lines and frames.
@@ -44,11 +44,10 @@ class SessionDecoder:
         self,
         *,
         event_id: str,
-        answer: int,
+        view: Chatbot,
+        answer: int | None,
         diffs: bool,
-        sent: list[Any],
-        prompt: str = "",
-        continuation: Callable[[Any], str],
+        continuation: Callable[[Any, str], str] | None,
         include_status: bool = False,
         include_unknown: bool = False,
         limits: Limits,
@@ -59,12 +58,14 @@ class SessionDecoder:
         """The service has ended the event, whatever the end was: there is nothing left to cancel."""
         self.session_lost: bool = False
         """The service does not know the session, so that nothing can have run in it."""
+        self.data: list[Any] = []
+        """The value of each output as the last message has it; at the end, the final one."""
         self.doubtful: bool = False
         """The service failed before its first update: the page may have changed."""
         self._event_id = event_id
         self._position = answer
         self._diffs = diffs
-        self._chatbot = Chatbot(sent, prompt, limits)
+        self._view = view
         self._continuation = continuation
         self._include_status = include_status
         self._include_unknown = include_unknown
@@ -96,8 +97,8 @@ class SessionDecoder:
             ProtocolError: an update did not fit, and no whole value followed.
         """
         self._hand_out_files(out)
-        if self._chatbot.misfit is not None:
-            raise self._chatbot.misfit
+        if self._view.misfit is not None:
+            raise self._view.misfit
 
     def _message(self, frame: Frame, out: list[Event]) -> None:
         message = load_object(frame.data)
@@ -127,13 +128,16 @@ class SessionDecoder:
     def _generating(self, message: Mapping[str, Any], frame: Frame, out: list[Event]) -> None:
         if message.get("success") is False:
             self._failed(message, frame, out)
-        value = self._of_chatbot(message.get("output"))
+        value = self._of_answer(message.get("output"))
+        if self._position is None:
+            self._updated = True
+            return
         if self._diffs and self._updated and message["msg"] == "process_generating":
-            self._chatbot.change(value, out, len(frame.data))
-            if self._chatbot.misfit is not None:
-                self._chatbot.misfit.frame = self._chatbot.misfit.frame or frame.data[:_SHOWN]
+            self._view.change(value, out, len(frame.data))
+            if self._view.misfit is not None:
+                self._view.misfit.frame = self._view.misfit.frame or frame.data[:_SHOWN]
         else:
-            self._chatbot.become(value, out)
+            self._view.become(value, out)
         self._updated = True
 
     def _completed(self, message: Mapping[str, Any], frame: Frame, out: list[Event]) -> None:
@@ -147,23 +151,32 @@ class SessionDecoder:
                 "the service cancelled the answer. What came is on `error.partial`; ask again for a whole answer.",
                 retryable=True,
             )
-        self._chatbot.become(self._of_chatbot(output), out, final=True)
-        self._hand_out_files(out)
-        try:
-            continuation = self._continuation(self._chatbot.value)
-        except ConfigurationError as error:
-            raise ProtocolError(f"the final conversation cannot be sent back: {error}") from None
-        out.append(Finish("stop", response_id=self._event_id, continuation=continuation))
+        value = self._of_answer(output)
+        last = self._continuation is not None
+        if self._position is not None:
+            self._view.become(value, out, final=last)
+        if self._continuation is not None:
+            self._hand_out_files(out)
+            try:
+                continuation = self._continuation(self._view.value, self._view.text)
+            except ConfigurationError as error:
+                raise ProtocolError(
+                    f"the final conversation cannot be sent back: {error}"
+                ) from None
+            out.append(Finish("stop", response_id=self._event_id, continuation=continuation))
         self.done = True
 
-    def _of_chatbot(self, output: Any) -> Any:
+    def _of_answer(self, output: Any) -> Any:
         data = output.get("data") if isinstance(output, dict) else None
-        if not isinstance(data, list) or len(data) <= self._position:
+        self.data = data if isinstance(data, list) else []
+        if self._position is None:
+            return None
+        if len(self.data) <= self._position:
             raise ProtocolError(
-                f"an update has no value for output {self._position}, the chatbot. The page may have changed; it is "
+                f"an update has no value for output {self._position}, the answer. The page may have changed; it is "
                 "asked for again with the next question."
             )
-        return data[self._position]
+        return self.data[self._position]
 
     def _failed(self, message: Mapping[str, Any], frame: Frame, out: list[Event]) -> None:
         self.over = True
@@ -174,7 +187,7 @@ class SessionDecoder:
 
     def _hand_out_files(self, out: list[Event]) -> None:
         """Hand out the files of the answer when it ends: until then the app may put others in their place."""
-        events = (file_event(file, self._files_at) for file in self._chatbot.files)
+        events = (file_event(file, self._files_at) for file in self._view.files)
         out.extend(dict.fromkeys(event for event in events if event is not None))
 
     def _broke_down(self, message: Mapping[str, Any], frame: Frame) -> None:

@@ -28,7 +28,7 @@ from ...events import (
 )
 from ...simulator.http import BodyItem, Cut, Pause, Reset, Wait
 from ...simulator.script import EndBody, Open, Refusal, Step, unsupported
-from .formats import Format
+from .wire import Format
 
 __all__ = ["Layout", "Protocol", "encode", "encoded", "words_of"]
 

@@ -4,54 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from ...core.answer import Answer, Mode
 from ...core.held import HeldState, size_of
+from ...core.http import dump_json
 from ...core.limits import Limits
 from ...errors import ConfigurationError, LimitExceeded, ProtocolError
 from ...events import Event, ReasoningDelta, ReasoningReplace, TextDelta, TextReplace
 from .edits import Work, apply_edits, is_append_to
+from .wire import Format, Turn, encode_history
 
-__all__ = ["Chatbot", "Format", "Shown", "converted", "encode_history", "last_answer", "shown_in"]
+__all__ = ["Chatbot", "Shown", "TextAnswer", "converted", "last_answer", "shown_in", "turns_in"]
 
 log: logging.Logger = logging.getLogger("glmclient.gradio")
-
-Format: TypeAlias = Literal["pairs", "objects", "messages", "parts"]
-"""How a chatbot writes a conversation (``docs/wire/gradio.md`` §6):
-
-``pairs`` of strings, pairs of ``objects`` with text and files (modelscope_studio), ``messages`` with a role and a
-string (5.x), and messages whose content is a list of ``parts`` (6.x). They are not interchangeable.
-"""
-
-Turn: TypeAlias = tuple[str, str]
-"""The role, ``user`` or ``assistant``, and the text."""
 
 Path: TypeAlias = list[int | str]
 
 _TEXT = "text"
-
-
-def encode_history(turns: Sequence[Turn], format: Format) -> list[Any]:
-    """Return the conversation as the chatbot itself would send it.
-
-    In pairs, the words of a user who got no answer, and of an assistant who was not asked, stand beside ``None``.
-    """
-    if format == "messages":
-        return [{"role": role, "content": text} for role, text in turns]
-    if format == "parts":
-        return [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
-    pairs: list[list[Any]] = []
-    for role, text in turns:
-        said = {"text": text, "files": []} if format == "objects" else text
-        if role == "user":
-            pairs.append([said, None])
-        elif pairs and pairs[-1][1] is None:
-            pairs[-1][1] = said
-        else:
-            pairs.append([None, said])
-    return pairs
 
 
 def converted(value: list[Any], format: Format) -> list[Any]:
@@ -65,6 +36,15 @@ def converted(value: list[Any], format: Format) -> list[Any]:
     """
     if not value or _family(format) == _family_of(value):
         return value
+    return encode_history(turns_in(value), format)
+
+
+def turns_in(value: list[Any]) -> list[Turn]:
+    """Return the turns of a conversation that a service wrote, without the thoughts.
+
+    Raises:
+        ConfigurationError: it holds something other than text.
+    """
     turns: list[Turn] = []
     for item in value:
         if isinstance(item, list) and len(item) == 2:
@@ -84,7 +64,7 @@ def converted(value: list[Any], format: Format) -> list[Any]:
                     "other than text, which cannot be converted. Give the conversation as messages instead."
                 )
             turns += [(role, text)] if path is not None else []
-    return encode_history(turns, format)
+    return turns
 
 
 def _family(format: Format) -> str:
@@ -149,6 +129,29 @@ def shown_in(value: Any) -> Shown:
     thought, thought_grows_at = _joined(thoughts[::-1])
     files = [file for _, content in contents[::-1] for file in _files(content)]
     return Shown(text, grows_at, thought, thought_grows_at, tuple(files))
+
+
+def shown_as_text(value: Any) -> Shown:
+    """Return the answer in the value of a component that is not a chatbot.
+
+    It is text; or, in a ``json`` component, what a `ChatInterface` answered: text, a message, or a list of these. Any
+    other value is shown as JSON.
+    """
+    if isinstance(value, str):
+        return Shown(value, [])
+    if value is None:
+        return Shown()
+    items = value if isinstance(value, list) else [value]
+    if items and all(isinstance(each, dict) and "content" in each for each in items):
+        messages = [{"role": "assistant", **each} for each in items]
+        shown = shown_in([each for each in messages if each["role"] == "assistant"])
+        return replace(shown, grows_at=None, thoughts_grow_at=None)
+    files = tuple(_files(value))
+    path, text = _text(value)
+    if path is None and not files:
+        strings = items and all(isinstance(each, str) for each in items)
+        text = "\n\n".join(items) if strings else dump_json(value).decode("utf-8", "replace")
+    return Shown(text, files=files)
 
 
 def last_answer(value: Any) -> tuple[Path | None, str]:
@@ -295,7 +298,12 @@ class Chatbot:
         """The files of the answer, as the service describes them."""
 
     @property
-    def value(self) -> list[Any]:
+    def text(self) -> str:
+        """The answer as it is now."""
+        return self._answer.text
+
+    @property
+    def value(self) -> Any:
         """The conversation as it is now; what was sent, while the service has not told any."""
         self._write()
         return self._sent_value if self._value is None else self._value
@@ -373,6 +381,11 @@ class Chatbot:
         """Write what has grown into the value."""
         if not self._grown:
             return
+        if not self._grown_at:
+            self._work.add(characters=len(self._raw))
+            self._raw += "".join(self._grown)
+            self._grown.clear()
+            return
         *way, last = self._grown_at
         holder = self._raw
         for key in way:
@@ -381,12 +394,15 @@ class Chatbot:
         holder[last] += "".join(self._grown)
         self._grown.clear()
 
+    def _shown(self, value: Any) -> Shown:
+        return shown_in(value)
+
     def _show(self, out: list[Event], final: bool = False) -> None:
         below: Path = []
         value = self._raw
         if isinstance(value, dict) and value.get("__type__") == "update":
             below, value = ["value"], value.get("value", self._value)
-        shown = shown_in(value)
+        shown = self._shown(value)
         self._value = value
         if self._says_nothing_new(final):
             shown = Shown()
@@ -418,6 +434,16 @@ class Chatbot:
         if question is not None and question != self._prompt:
             return True
         return not (final or self._answer.length or self._thoughts.length)
+
+
+class TextAnswer(Chatbot):
+    """The value of a component that shows the answer and nothing else, such as a text box; see `Chatbot`."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__([], limits=limits)
+
+    def _shown(self, value: Any) -> Shown:
+        return shown_as_text(value)
 
 
 def last_question(value: list[Any]) -> str | None:

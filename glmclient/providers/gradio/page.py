@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import ProtocolError
+from .wire import DIFFS, FULL_VALUES
 
 __all__ = ["Component", "Function", "Page"]
-
-_FULL_VALUES = ("sse_v1",)
-_DIFFS = ("sse_v2", "sse_v2.1", "sse_v3")
 
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
 """Only a path below the base URL: anything else behind the configured host could name another host, and the segments
@@ -192,14 +190,14 @@ class Page:
 
 
 def _sends_diffs(protocol: Any, version: str) -> bool:
-    if protocol in _DIFFS:
+    if protocol in DIFFS:
         return True
-    if protocol in _FULL_VALUES:
+    if protocol in FULL_VALUES:
         return False
     named = _word(protocol) or "ws"  # 3.x names none (§1)
     raise ProtocolError(
         f"the service speaks Gradio's protocol {named!r} (Gradio {version}); supported are "
-        f"{', '.join((*_FULL_VALUES, *_DIFFS))}, which Gradio speaks from 4.9 on. "
+        f"{', '.join((*FULL_VALUES, *DIFFS))}, which Gradio speaks from 4.9 on. "
         "Ask its owner for a newer Gradio, or use another service."
     )
 
@@ -233,7 +231,7 @@ def _function(
     index, name, after = (described.get(key) for key in ("id", "api_name", "trigger_after"))
     return Function(
         # Up to 4.19 the position in the list is the id (§1).
-        index if _is_number(index) else number,
+        index if isinstance(index, int) and _is_number(index) else number,
         _word(name),
         tuple(_triggers(described.get("targets"))),
         after if _is_number(after) else None,

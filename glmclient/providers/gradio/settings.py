@@ -114,7 +114,9 @@ class Setting:
 
     def _choice(self, value: Any) -> Any:
         # A page without choices takes anything; the demonstration of Qwen2.5 is such a page.
-        if not self.choices or any(value == each and type(value) is type(each) for each in self.choices):
+        if not self.choices or any(
+            value == each and type(value) is type(each) for each in self.choices
+        ):
             return value
         if isinstance(value, str) and value in self.labels:
             return self.choices[self.labels.index(value)]
@@ -191,8 +193,13 @@ def unknown_inputs(unknown: Sequence[str], settings: Sequence[Setting]) -> Confi
 
 def _matching(name: str, settings: Sequence[Setting]) -> list[Setting]:
     """Return the settings that a name stands for: exactly, or in other letters of the alphabet's two cases."""
-    for same in (lambda word: word == name, lambda word: word.casefold() == name.strip().casefold()):
-        matches = [each for each in settings if any(map(same, filter(None, (each.label, each.parameter))))]
+    for same in (
+        lambda word: word == name,
+        lambda word: word.casefold() == name.strip().casefold(),
+    ):
+        matches = [
+            each for each in settings if any(map(same, filter(None, (each.label, each.parameter))))
+        ]
         if matches:
             return matches
     return []

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConfigurationError, NotFoundError
-from .formats import Format
 from .page import Component, Function, Page
 from .settings import Setting
+from .wire import Format
 
 __all__ = ["ChatFunction", "Misfit", "Step", "chats", "choose", "needs_names"]
 
@@ -72,6 +72,8 @@ class ChatFunction:
         prompt: the text box of the question.
         multimodal: that box takes text and files together.
         files: an input that takes the files of a message, if that box does not.
+        many_files: that input takes several files.
+        images_only: that input takes an image and no other file.
         history: the chatbot whose value is sent with each question, if one is.
         system: the text box of the system message, if there is one.
         answer: what holds the answer.
@@ -80,6 +82,7 @@ class ChatFunction:
         remembers: the server keeps the conversation in a state, under the session.
         settings: the other inputs, the box of the system message included.
         values: what the page itself would send for each input.
+        filled: the names of the inputs that the question fills, each with the words that say so.
         signature: its name, number and types, for messages.
         public: the page offers it to programs.
         submits: the question's own box starts it.
@@ -90,6 +93,8 @@ class ChatFunction:
     prompt: int | str
     multimodal: bool
     files: int | str | None
+    many_files: bool
+    images_only: bool
     history: int | str | None
     system: int | str | None
     answer: int | str
@@ -98,9 +103,15 @@ class ChatFunction:
     remembers: bool
     settings: tuple[Setting, ...]
     values: Mapping[int | str, Any] = field(repr=False)
+    filled: Mapping[str, str] = field(repr=False)
     signature: str
     public: bool = True
     submits: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name, or its number if the page gives it none."""
+        return self.name or str(self.index)
 
     @property
     def index(self) -> int:
@@ -177,7 +188,10 @@ def choose(
         functions = {each.index: each for each in page.functions}
         misfits = (
             *misfits,
-            *(Misfit(functions[each.index], "it has no box for a system message") for each in without),
+            *(
+                Misfit(functions[each.index], "it has no box for a system message")
+                for each in without
+            ),
         )
     if name is not None or index is not None:
         return _named(page, fits, misfits, name, index)
@@ -191,7 +205,7 @@ def choose(
         raise ConfigurationError(
             f"several functions of the app answer questions, and nothing on its page decides between them: "
             f"{'; '.join(each.signature for each in best[:_LISTED])}. Nothing was sent. Choose one by function=, such "
-            f"as function={best[0].name or best[0].index!r}."
+            f"as function={best[0].title!r}."
         )
     return best[0]
 
@@ -228,7 +242,7 @@ def _named(
     else:
         asked = f"named {name!r}" if index is None else f"with fn_index {index}"
         functions = "; ".join(each.signature() for each in page.functions[:_LISTED]) or "none"
-        usable = ", ".join(repr(each.name or each.index) for each in fits if each.public)
+        usable = ", ".join(repr(each.title) for each in fits if each.public)
         raise NotFoundError(
             f"the page (Gradio {page.version}) has no function {asked}. It has: {functions}. "
             + (f"Those that answer questions: {usable}." if usable else "None of them is a chat."),
@@ -240,7 +254,7 @@ def _named(
         if fit.index == function.index:
             return fit
     reason = next(each.reason for each in misfits if each.function.index == function.index)
-    usable = ", ".join(repr(each.name or each.index) for each in fits if each.public)
+    usable = ", ".join(repr(each.title) for each in fits if each.public)
     raise ConfigurationError(
         f"the function {function.signature()} of the app (Gradio {page.version}) is not a chat: {reason}. "
         "Nothing was sent. "
@@ -301,14 +315,17 @@ def _chat(page: Page, head: Function) -> ChatFunction | str:
     if len(histories) > 1:
         return "it takes several chatbots"
     history = histories[0] if histories else None
-    files = next((each for each in inputs if each.type in _FILES), None)
+    attached = [each for each in inputs if each.type in _FILES and not _is_multimodal(prompt)]
+    files = attached[0] if attached else None
     own = [prompt, history, files]
     return ChatFunction(
         head.name,
-        tuple(_step(page, function) for function in chain),
+        tuple(_step(function) for function in chain),
         prompt.id,
         _is_multimodal(prompt),
-        files.id if files is not None and not _is_multimodal(prompt) else None,
+        files.id if files is not None else None,
+        files is not None and files.props.get("file_count") in ("multiple", "directory"),
+        files is not None and files.type == "image",
         history.id if history is not None else None,
         system.id if system is not None else None,
         answer.id,
@@ -321,6 +338,13 @@ def _chat(page: Page, head: Function) -> ChatFunction | str:
             if each not in own and each.type not in _STATES and not _is_chatbot(each)
         ),
         {each.id: None if each.type == "state" else each.value for each in inputs},
+        {
+            name: f"it holds the {what}"
+            for each, what in ((prompt, "question"), (history, "conversation"))
+            if each is not None
+            for name in (each.label, _parameter(chain, each))
+            if name
+        },
         head.signature(),
         head.public,
         (prompt.id, "submit") in _origins(page, head),
@@ -370,7 +394,7 @@ def _origins(page: Page, function: Function) -> list[tuple[int, str]]:
     return list(function.triggers)
 
 
-def _step(page: Page, function: Function) -> Step:
+def _step(function: Function) -> Step:
     return Step(
         function.index,
         function.trigger,

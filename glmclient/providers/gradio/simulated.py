@@ -13,9 +13,9 @@ from ...events import Finish
 from ...simulator.http import BodyItem, Cut, SimulatedRequest, SimulatedResponse
 from ...simulator.script import Answer, Answers, Refusal, script_failure
 from .encoder import Layout, Protocol, encode, encoded
-from .formats import Format
+from .wire import Format
 
-__all__ = ["Gradio"]
+__all__ = ["Gradio", "Qwen"]
 
 FN_INDEX = 3
 TRIGGER_ID = 25
@@ -53,7 +53,7 @@ class _Session:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-class Gradio:
+class Qwen:
     """A Gradio Space of the shape of the Qwen2.5 demo.
 
     Args:
@@ -262,3 +262,9 @@ def _refused(refusal: Refusal, answer: Answer | None = None) -> SimulatedRespons
         "length",
         before=answer.before if answer is not None else (),
     )
+
+
+class Gradio(Qwen):
+    """A Gradio app."""
+
+    name = "gradio"

@@ -12,6 +12,7 @@ from glmclient.core.transcript import Transcript
 from glmclient.errors import GLMError
 from glmclient.events import Event
 from glmclient.providers.gradio.decoder import SessionDecoder
+from glmclient.providers.gradio.formats import Chatbot
 
 FOLDER = Path(__file__).parent / "captures"
 
@@ -98,11 +99,12 @@ class Outcome:
 
 
 def decoder_for(event_id: str, **known: object) -> SessionDecoder:
+    sent, prompt = known.pop("sent", []), known.pop("prompt", "")
     settings: dict[str, object] = {
+        "view": Chatbot(sent, prompt),  # type: ignore[arg-type]
         "answer": 1,
         "diffs": True,
-        "sent": [],
-        "continuation": json.dumps,
+        "continuation": lambda value, text: json.dumps(value),
         "limits": Limits(),
     }
     return SessionDecoder(event_id=event_id, **{**settings, **known})  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from glmclient.core.retry import RetryPolicy
 from glmclient.core.transcript import Transcript
 from glmclient.errors import GLMError, TransportFailure
 from glmclient.events import Event
-from glmclient.providers.gradio.provider import Gradio
+from glmclient.providers.gradio.provider import Gradio, Qwen
 
 JSON = "application/json"
 SSE = "text/event-stream; charset=utf-8"
@@ -138,7 +138,7 @@ class Played:
 def gradio(**known: Any) -> Gradio:
     ids = iter(f"s{number}" for number in range(1, 1000))
     identity = Identity(ids=ids.__next__, chance=lambda: 0.5)
-    return Gradio(**{"base_url": URL, "identity": identity, **known})
+    return Qwen(**{"base_url": URL, "identity": identity, **known})
 
 
 def exchange_for(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from glmclient.core.transcript import Transcript
 from glmclient.errors import ProtocolError
 from glmclient.events import Event, TextDelta, TextReplace
-from glmclient.providers.gradio.formats import Chatbot, Format, encode_history, last_answer
+from glmclient.providers.gradio.formats import Chatbot, last_answer
+from glmclient.providers.gradio.wire import Format, encode_history
 
 from .test_edits import differ
 

@@ -31,7 +31,7 @@ from glmclient.events import (
     Usage,
 )
 from glmclient.providers.gradio.encoder import Layout, encode, encoded
-from glmclient.providers.gradio.formats import encode_history
+from glmclient.providers.gradio.wire import encode_history
 from glmclient.simulator import Cut, EndBody, Pause, Refusal, Reset, Step
 from tests.support.canonical import canonical
 

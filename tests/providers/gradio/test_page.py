@@ -1,115 +1,120 @@
-"""A page of any shape: the chat found in it, or a plain word about what was found instead."""
+"""What an app tells of itself: read, bounded, or refused in plain words."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from glmclient.errors import NotFoundError, ProtocolError
-from glmclient.providers.gradio.page import ChatFunction, Page
+from glmclient.core.http import Head
+from glmclient.errors import ProtocolError
+from glmclient.providers.gradio.page import Component, Function, Page, cookies_after
 
 from .scripted import component, config
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
-)
 
-
-def chat_of(**changed: Any) -> ChatFunction:
-    return Page.parse(config(**changed), {}).function("model_chat")
-
-
-def of_dependency(**changed: Any) -> ChatFunction:
+def function(**changed: Any) -> Function:
     described = {**config()["dependencies"][1], **changed}
-    return chat_of(dependencies=[described])
+    return Page.parse(config(dependencies=[described]), {}).functions[0]
 
 
 def test_the_space_as_it_was_measured() -> None:
-    assert chat_of() == ChatFunction(
-        index=3,
-        trigger=25,
-        values=(None, [], "You are Qwen.", "72B"),
-        prompt=0,
-        history=1,
-        system=2,
-        answer=1,
-        format="pairs",
+    page = Page.parse(config(), {"a": "b"})
+    assert (page.version, page.major, page.diffs, page.prefix) == ("4.44.1", 4, True, "")
+    assert dict(page.cookies) == {"a": "b"} and not page.named
+    found = page.functions[1]
+    assert (found.index, found.name, found.trigger, found.after) == (3, "model_chat", 25, None)
+    assert found.triggers == ((25, "submit"),)
+    assert [each.id for each in found.inputs] == [3, 6, 1, 2]
+    assert [each.type for each in found.outputs] == ["textbox", "chatbot", "textbox"]
+    assert found.public and found.runs and found.names == () and found.parameter(3) == ""
+    assert found.signature() == (
+        "model_chat (fn_index 3): (textbox, chatbot, textbox, radio) -> (textbox, chatbot, textbox)"
     )
+    assert page.functions[0].trigger == 7 and found.inputs[2].hidden
+    assert found.inputs[2].value == "You are Qwen."
 
 
 def test_before_4_20_the_position_is_the_index() -> None:
     described = config()["dependencies"]
     del described[1]["id"]
-    assert chat_of(dependencies=described).index == 1
+    assert Page.parse(config(dependencies=described), {}).functions[1].index == 1
 
 
 @pytest.mark.parametrize(
-    "targets", [None, [], [[]], [["x", "submit"]], ["submit"], [[None, "load"]]]
+    "targets",
+    [None, [], [[]], [["x", "submit"]], ["submit"], [[None, "load"]], [[True, "x"]], [[5]]],
 )
 def test_a_page_may_tell_no_trigger(targets: Any) -> None:
-    assert of_dependency(targets=targets).trigger is None
+    assert function(targets=targets).trigger is None
 
 
 @pytest.mark.parametrize(
-    ("chatbot", "version", "format"),
+    ("changed", "public"),
     [
-        (component(6, "chatbot"), "4.12.0", "pairs"),
-        (component(6, "chatbot", type="tuples"), "5.50.0", "pairs"),
-        (component(6, "chatbot", type="messages"), "5.50.0", "messages"),
-        (component(6, "chatbot"), "6.31.0", "parts"),
-        (component(6, "chatbot"), "10.0.0", "parts"),
-        (component(6, "chatbot"), "five", "pairs"),
-        (component(6, "modelscopechatbot"), "4.44.1", "objects"),
+        ({}, True),
+        ({"show_api": True}, True),
+        ({"show_api": False}, False),
+        ({"api_name": False}, False),
+        ({"api_visibility": "public"}, True),
+        ({"api_visibility": "undocumented"}, False),
+        ({"api_visibility": "private"}, False),
     ],
 )
-def test_the_format_of_each_generation(chatbot: dict[str, Any], version: str, format: str) -> None:
-    components = [*config()["components"], chatbot]
-    assert chat_of(components=components, version=version).format == format
+def test_which_functions_are_offered_to_programs(changed: dict[str, Any], public: bool) -> None:
+    assert function(**changed).public is public
 
 
-@pytest.mark.parametrize(
-    ("inputs", "outputs"),
-    [
-        ([3, 6, 1], [3, 6, 1]),
-        ([3, 6, 1, 2, 2], [3, 6, 1]),
-        ([3, 3, 1, 2], [3, 6, 1]),
-        ([3, 6, 6, 2], [3, 6, 1]),
-        ([3, 6, 2, 2], [3, 6, 1]),
-        ([3, 6, 1, 2], [3, 1]),
-        ([3, 6, 1, 2], [6, 6]),
-        ([], []),
-        (None, "x"),
-        ([3, 6, 99, [1]], [6]),
-    ],
-)
-def test_another_signature_is_refused_with_what_was_found(inputs: Any, outputs: Any) -> None:
-    with pytest.raises(ProtocolError, match="another signature") as caught:
-        of_dependency(inputs=inputs, outputs=outputs)
-    assert "Found: model_chat (fn_index 3): (" in str(caught.value)
-    assert caught.value.frame.startswith("model_chat (fn_index 3): (")
+def test_what_is_not_described_is_missing() -> None:
+    found = function(inputs=[3, 99, [1]], outputs="x", id="y", api_name=5, trigger_after="0")
+    assert [each.type for each in found.inputs] == ["textbox", "missing", "missing"]
+    assert (found.outputs, found.index, found.name, found.after) == ((), 0, "", None)
+    assert found.signature() == "unnamed (fn_index 0): (textbox, missing, missing) -> ()"
 
 
-def test_inputs_that_the_page_does_not_describe_are_named_missing() -> None:
-    with pytest.raises(ProtocolError, match=r"\(textbox, chatbot, missing, missing\)"):
-        of_dependency(inputs=[3, 6, 99, [1]])
+def test_labels_are_words_and_bounded() -> None:
+    assert Component(1, "textbox", {"label": " A "}).label == "A"
+    assert Component(1, "textbox", {"label": "x" * 500}).label == "x" * 200
+    for label in (None, 5, '__i18n__{"key": "x"}'):
+        assert Component(1, "textbox", {"label": label}).label == ""
+    assert Component(1, "textbox", {"visible": "hidden"}).hidden
+    assert not Component(1, "textbox", {}).hidden
+    odd = Page.parse(
+        config(
+            components=[{"id": 3}, {"id": 6, "type": "ChatBot", "props": []}, {"id": []}, 5],
+            dependencies=[{"inputs": [3, 6]}, 7],
+        ),
+        {},
+    )
+    assert [each.type for each in odd.functions[0].inputs] == ["unknown", "chatbot"]
 
 
-def test_a_function_that_is_not_there() -> None:
-    page = Page.parse(config(), {})
-    with pytest.raises(NotFoundError, match="no function named 'talk'") as caught:
-        page.function("talk")
-    assert "clear (fn_index 0): () -> (chatbot)" in caught.value.body
-    with pytest.raises(NotFoundError, match="no function with fn_index 7"):
-        page.function("model_chat", 7)
-    with pytest.raises(NotFoundError, match="It has: none"):
-        Page.parse(config(dependencies=[]), {}).function("model_chat")
+def test_the_names_of_parameters_leave_states_out() -> None:
+    components = [component(1, "textbox"), component(2, "state"), component(3, "slider")]
+    dependencies = [
+        {"id": 0, "api_name": "f", "inputs": [1, 2, 3], "outputs": []},
+        {"id": 1, "api_name": "g", "inputs": [1, 3], "outputs": []},
+        {"id": 2, "api_name": False, "inputs": [3], "outputs": []},
+    ]
+    page = Page.parse(config(components=components, dependencies=dependencies), {})
+    info = {
+        "named_endpoints": {
+            "/f": {"parameters": [{"parameter_name": "text"}, {"parameter_name": "heat"}]},
+            "/g": {"parameters": [{"parameter_name": "one"}]},
+        },
+        "unnamed_endpoints": {"2": {"parameters": [{"parameter_name": "n"}]}},
+    }
+    named = page.with_names(info)
+    assert named.named and [each.names for each in named.functions] == [
+        ("text", "", "heat"),
+        (),
+        ("n",),
+    ]
+    assert named.functions[0].parameter(3) == "heat" and named.functions[0].parameter(9) == ""
+    odd = {"named_endpoints": {"/f": {"parameters": [5, {"parameter_name": 5}]}, "/g": 5}}
+    for told in (None, {}, {"named_endpoints": 5, "unnamed_endpoints": 5}):
+        assert [each.names for each in page.with_names(told).functions] == [(), (), ()]
+    assert page.with_names(odd).functions[0].names == ("", "", "")
 
 
 @pytest.mark.parametrize(
@@ -129,74 +134,29 @@ def test_a_prefix_that_is_one(prefix: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("known", ["sse_v4", 3, ["sse_v3"], "", "sse_v2.2"])
-def test_a_protocol_that_nobody_knows_is_refused(known: Any) -> None:
+def test_a_protocol_that_is_not_known_is_refused(known: Any) -> None:
     with pytest.raises(ProtocolError, match="speaks Gradio's protocol"):
         Page.parse(config(protocol=known), {})
 
 
 @pytest.mark.parametrize("missing", [{"dependencies": None}, {"components": {}}])
-def test_something_else_in_json_is_no_page(missing: dict[str, Any]) -> None:
+def test_something_else_in_json_is_not_a_page(missing: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError, match="not a description of a Gradio app"):
         Page.parse(config(**missing), {})
 
 
-@given(JSON, JSON, JSON, JSON)
-def test_any_page_is_read_or_refused(described: Any, drawn: Any, version: Any, prefix: Any) -> None:
-    page = config(dependencies=[described], components=[drawn], version=version, api_prefix=prefix)
-    with contextlib.suppress(NotFoundError, ProtocolError):  # any other error fails the test
-        function = Page.parse(page, {}).function("model_chat")
-        assert len(function.values) == 4
+@pytest.mark.parametrize(("version", "major"), [("6.1", 6), ("10.0.0", 10), ("five", 0), (None, 0)])
+def test_the_major_version(version: Any, major: int) -> None:
+    assert Page.parse(config(version=version), {}).major == major
 
 
-@given(
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("id", "api_name", "inputs", "outputs", "targets"), JSON)
-    )
-)
-def test_any_function_is_read_or_refused(changed: dict[str, Any]) -> None:
-    with contextlib.suppress(NotFoundError, ProtocolError):  # any other error fails the test
-        function = of_dependency(**changed)
-        assert function.values[function.system] == "You are Qwen."
-
-
-# -- which text box is the question ----------------------------------------------------------------
-
-
-def boxes(first: dict[str, Any], second: dict[str, Any], trigger: int | None) -> tuple[int, int]:
-    """Return the positions of the question and of the system message among (box, chatbot, box, radio)."""
-    function = chat_of(
-        components=[
-            component(11, "textbox", **first),
-            component(12, "textbox", **second),
-            *config()["components"],
-        ],
-        dependencies=[
-            {
-                "id": 3,
-                "api_name": "model_chat",
-                "inputs": [11, 6, 12, 2],
-                "outputs": [6],
-                "targets": [[trigger, "submit"]],
-            }
+def test_cookies_go_back_until_they_end() -> None:
+    head = Head.of(
+        200,
+        [
+            ("Set-Cookie", "a=1; Path=/"),
+            ("Set-Cookie", "b=2; Max-Age=0"),
+            ("Set-Cookie", "not a cookie"),
         ],
     )
-    return function.prompt, function.system
-
-
-@pytest.mark.parametrize("label", ["System prompt", "SYSTEM", "Instructions", "系统提示"])
-@pytest.mark.parametrize("trigger", [None, 11, 12])
-def test_a_label_tells_the_system_box(label: str, trigger: int | None) -> None:
-    assert boxes({"label": label}, {"label": "Message"}, trigger) == (2, 0)
-    assert boxes({"label": "Message"}, {"label": label}, trigger) == (0, 2)
-    assert boxes({"elem_id": label}, {}, trigger) == (2, 0)
-
-
-def test_without_a_label_the_box_that_starts_the_function_is_the_question() -> None:
-    assert boxes({"label": "A"}, {"label": "B"}, 12) == (2, 0)
-    assert boxes({"label": "A"}, {"label": "B"}, 11) == (0, 2)
-    assert boxes({"label": "A"}, {"label": "B"}, 99) == (0, 2)
-
-
-def test_two_boxes_for_the_system_message_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="both labelled"):
-        boxes({"label": "System"}, {"label": "Instruction"}, 11)
+    assert cookies_after(head, {"b": "1", "c": "3"}) == {"c": "3", "a": "1"}

@@ -132,7 +132,10 @@ def test_options_without_a_value_count_as_not_given() -> None:
     [
         ({"function": ""}, "function must be"),
         ({"function": "/"}, "function must be"),
-        ({"function": 3}, "function must be"),
+        ({"function": 3.5}, "function must be"),
+        ({"function": -3}, "function must be"),
+        ({"function": True}, "function must be"),
+        ({"inputs": {1: 2}}, "inputs must be a mapping"),
         ({"fn_index": 1.5}, "fn_index must be"),
         ({"trigger_id": -3}, "trigger_id must be"),
         ({"api_key": "a\nb"}, "api_key"),

@@ -12,7 +12,9 @@ from glmclient.errors import ConfigurationError
 from glmclient.events import Finish, TextDelta
 from glmclient.providers.gradio.formats import Format
 from glmclient.providers.gradio.page import Page
-from glmclient.providers.gradio.simulated import SYSTEM, Gradio
+from glmclient.providers.gradio.shapes import choose
+from glmclient.providers.gradio.simulated import SYSTEM
+from glmclient.providers.gradio.simulated import Qwen as Gradio
 from glmclient.simulator import Cut, Pause, Refusal, Script, SimulatedRequest, SimulatedResponse
 from glmclient.simulator.script import Answer, Answers
 
@@ -66,11 +68,11 @@ def test_its_page_is_one_that_the_client_reads(
     options: dict[str, Any], version: str, prefix: str, format: Format
 ) -> None:
     page = Page.parse(json.loads(content(Space(**options).ask("GET", "/config"))), {})
-    function = page.function("model_chat")
+    function = choose(page, required_system=True)
     assert (page.version, page.prefix, function.format) == (version, prefix, format)
     assert page.diffs is (options.get("protocol") != "sse_v1")
-    assert function.values == (None, [], SYSTEM, "72B")
-    assert (function.index, function.trigger) == (3, 25)
+    assert list(function.values.values()) == [None, [], SYSTEM, "72B"]
+    assert (function.name, function.index, function.steps[0].trigger) == ("model_chat", 3, 25)
 
 
 def test_a_question_is_a_join_and_its_answer_a_session() -> None:

@@ -67,7 +67,11 @@ def test_values_that_a_component_takes(made: Setting, value: Any, sent: Any) -> 
         (setting("textbox"), 1, "takes text"),
         (setting("textbox", max_length=3), "abcd", "at most 3 characters"),
         (setting("dropdown", choices=["small", "large"]), "smal", "did you mean 'small'"),
-        (setting("dropdown", choices=["small", "large"]), 3, "takes one of 'small', 'large', not 3"),
+        (
+            setting("dropdown", choices=["small", "large"]),
+            3,
+            "takes one of 'small', 'large', not 3",
+        ),
         (setting("radio", choices=[1, 2]), True, "takes one of 1, 2"),
         (setting("checkboxgroup", choices=["a"]), "a", "takes a list of choices"),
         (setting("checkboxgroup", choices=["a"]), 5, "takes a list of choices"),

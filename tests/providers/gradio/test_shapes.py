@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
@@ -45,7 +46,12 @@ CHATS: dict[str, dict[str, Any]] = {
         "remembers": True,
         "settings": ["Maximum length", "Top P", "Temperature"],
     },
-    "qwen": {"name": "model_chat", "history": True, "system": True, "settings": ["system", "param_3"]},
+    "qwen": {
+        "name": "model_chat",
+        "history": True,
+        "system": True,
+        "settings": ["system", "param_3"],
+    },
     "qwen_slider": {
         "name": "model_chat",
         "history": True,
@@ -71,7 +77,9 @@ NAMES_6 = {
     "interface_settings": "reply_in_pieces",
 }
 FORMATS = {"4.44.1": "pairs", "5.50.0": "messages", "6.31.0": "parts"}
-SHAPES = [(version, shape) for version in VERSIONS for shape in shapes_of(version) if shape in CHATS]
+SHAPES = [
+    (version, shape) for version in VERSIONS for shape in shapes_of(version) if shape in CHATS
+]
 
 
 def summary(chat: ChatFunction) -> dict[str, Any]:
@@ -183,7 +191,14 @@ def function(
     id: int, inputs: list[Any], outputs: list[Any], start: Any = None, **more: Any
 ) -> dict[str, Any]:
     targets = [] if start is None else [[start, "submit"]]
-    return {"id": id, "api_name": f"f{id}", "inputs": inputs, "outputs": outputs, "targets": targets, **more}
+    return {
+        "id": id,
+        "api_name": f"f{id}",
+        "inputs": inputs,
+        "outputs": outputs,
+        "targets": targets,
+        **more,
+    }
 
 
 def page(components: list[Any], *functions: Any, info: dict[int, list[str]] | None = None) -> Page:
@@ -228,7 +243,12 @@ def test_the_name_of_a_parameter_tells_the_system_box() -> None:
         named = plain.with_names(
             {
                 "named_endpoints": {
-                    "/f0": {"parameters": [{"parameter_name": "instruction"}, {"parameter_name": "text"}]}
+                    "/f0": {
+                        "parameters": [
+                            {"parameter_name": "instruction"},
+                            {"parameter_name": "text"},
+                        ]
+                    }
                 }
             }
         )
@@ -247,7 +267,9 @@ def test_without_a_system_box_the_box_that_starts_the_function_is_the_question()
 def test_a_box_without_any_name_beside_the_question_of_a_chatbot_is_the_system_box() -> None:
     chat = choose(page([box(1), box(2), BOT], function(0, [1, 9, 2], [9], 1)))
     assert (chat.prompt, chat.system) == (1, 2)
-    named = page([box(1), box(2), BOT], function(0, [1, 9, 2], [9], 1), info={0: ["q", "h", "name"]})
+    named = page(
+        [box(1), box(2), BOT], function(0, [1, 9, 2], [9], 1), info={0: ["q", "h", "name"]}
+    )
     assert choose(named).system is None
     three = page([box(1), box(2), box(3), BOT], function(0, [1, 9, 2, 3], [9], 1))
     assert choose(three).system is None
@@ -272,7 +294,12 @@ def test_of_two_labels_the_one_that_says_system_counts() -> None:
         ([box(1), BOT, part(8, "chatbot")], [1], [8, 9], "several chatbots"),
         ([box(1), BOT, part(8, "chatbot")], [1, 8, 9], [9], "several chatbots"),
         ([box(1, label="System"), BOT], [1], [9], "only text box is for the system"),
-        ([box(1, label="System"), box(2, label="Instruction"), BOT], [1, 2], [9], "all of its text"),
+        (
+            [box(1, label="System"), box(2, label="Instruction"), BOT],
+            [1, 2],
+            [9],
+            "all of its text",
+        ),
     ],
 )
 def test_what_is_not_a_chat_has_a_reason(
@@ -373,13 +400,24 @@ def test_the_format_of_each_generation(chatbot: str, version: str, format: str) 
 # -- any page ------------------------------------------------------------------------------------------------
 
 KINDS = (
-    *("textbox", "textbox", "textbox", "multimodaltextbox", "chatbot", "chatbot", "state", "slider"),
+    *(
+        "textbox",
+        "textbox",
+        "textbox",
+        "multimodaltextbox",
+        "chatbot",
+        "chatbot",
+        "state",
+        "slider",
+    ),
     *("markdown", "json", "button", "audio", "image", "radio", "browserstate", "file"),
 )
 LABELS = st.sampled_from(["", "System", "Instruction", "Message", "Temperature"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
 )
 
 
@@ -420,12 +458,13 @@ def test_every_function_fits_or_has_a_reason(found: Page) -> None:
         free = {each.id for each in chat.settings}
         assert not free & {chat.prompt, chat.history}
         assert any(chat.answer_position(step) is not None for step in chat.steps)
+    chosen: ChatFunction | None = None
+    words = ""
     try:
         chosen = choose(found)
     except ConfigurationError as error:
-        assert not fits or "several functions" in str(error)
-    else:
-        assert chosen in fits
+        words = str(error)
+    assert chosen in fits or not fits or "several functions" in words
 
 
 @given(pages(), st.randoms())
@@ -463,7 +502,9 @@ def test_the_numbers_of_components_do_not_matter(found: Page, random: Any) -> No
 
 
 @given(JSON, JSON, JSON, JSON, JSON)
-def test_any_page_is_read_or_refused(drawn: Any, part: Any, version: Any, prefix: Any, info: Any) -> None:
+def test_any_page_is_read_or_refused(
+    drawn: Any, part: Any, version: Any, prefix: Any, info: Any
+) -> None:
     told = described("5.50.0", "blocks_chain")["config"]
     changed = {
         **told,
@@ -472,23 +513,21 @@ def test_any_page_is_read_or_refused(drawn: Any, part: Any, version: Any, prefix
         "version": version,
         "api_prefix": prefix,
     }
-    try:
+    with contextlib.suppress(GLMError):  # any other error fails the test
         read = Page.parse(changed, {}).with_names(info if isinstance(info, dict) else None)
-        choose(read)
-    except GLMError:
-        return  # any other error fails the test
+        assert choose(read).steps
 
 
 @given(
     st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys(("id", "api_name", "inputs", "outputs", "targets", "trigger_after"), JSON),
+        optional=dict.fromkeys(
+            ("id", "api_name", "inputs", "outputs", "targets", "trigger_after"), JSON
+        ),
     )
 )
 def test_any_function_is_read_or_refused(changed: dict[str, Any]) -> None:
     told = described("5.50.0", "blocks_respond")["config"]
     functions = [{**told["dependencies"][1], **changed}]
-    try:
-        choose(Page.parse({**told, "dependencies": functions}, {}))
-    except GLMError:
-        return
+    with contextlib.suppress(GLMError):  # any other error fails the test
+        assert choose(Page.parse({**told, "dependencies": functions}, {})).steps

@@ -171,7 +171,7 @@ def test_a_conversation_that_cannot_be_sent_back_is_a_protocol_error() -> None:
     )
 
 
-def refusing(value: Any) -> str:
+def refusing(value: Any, text: str) -> str:
     raise ConfigurationError("deep")
 
 
