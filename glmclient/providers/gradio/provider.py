@@ -172,7 +172,8 @@ class Gradio(Provider):
         question = Question.of(checked, service)
         if "continuation" in given:
             question = question.continuing(given["continuation"], service)
-        inputs = {**self.inputs, **named_inputs(given.get("inputs"))}
+        # Two names may stand for one input, so that only the page tells which values replace which.
+        inputs = (self.inputs, named_inputs(given.get("inputs")))
         options = {
             **given,
             "question": question,
@@ -220,6 +221,8 @@ class Gradio(Provider):
         fits = [each for each in chats(page)[0] if each.public]
         if not fits:
             fits = [choose(page)]
+        # Several triggers may start one call; it is listed once.
+        fits = list({each.same_call(): each for each in reversed(fits)}.values())[::-1]
         return tuple(Model(each.title, description=_described(each)) for each in fits)
 
     def _discover(self, exchange: Exchange) -> Flow[Page]:
@@ -334,12 +337,11 @@ class Gradio(Provider):
         if self.name != _QWEN and not page.named and needs_names(page, name, index):
             page = yield from self._with_names(page, exchange)
         function = self._chosen(page, name, index, chat)
-        inputs: Mapping[str, Any] = chat.options["inputs"]
-        values, unknown = checked_inputs(inputs, function.settings, function.filled)
+        values, unknown = _values(chat, function)
         if unknown and not page.named:
             page = yield from self._with_names(page, exchange)
             function = self._chosen(page, name, index, chat)
-            values, unknown = checked_inputs(inputs, function.settings, function.filled)
+            values, unknown = _values(chat, function)
         if unknown:
             raise unknown_inputs(unknown, function.settings)
         held = question.held
@@ -545,6 +547,17 @@ def _of_continuation(page: Page, function: str | None) -> tuple[str | None, int 
         return function, None
     is_number = function.isascii() and function.isdigit() and len(function) < 9
     return (None, int(function)) if is_number else (function, None)
+
+
+def _values(chat: Chat, function: ChatFunction) -> tuple[dict[int | str, Any], list[str]]:
+    """Return the values that the provider and the question give to inputs, and the names that fit none of them."""
+    values: dict[int | str, Any] = {}
+    unknown: list[str] = []
+    for inputs in chat.options["inputs"]:
+        found, names = checked_inputs(inputs, function.settings, function.filled)
+        values |= found
+        unknown += names
+    return values, unknown
 
 
 def _described(chat: ChatFunction) -> str:
