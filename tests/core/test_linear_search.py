@@ -22,7 +22,7 @@ from glmclient.errors import GLMError, ProtocolError
 from glmclient.providers.chat_completions.refusals import Refusals, reset_after
 from glmclient.providers.chatglm import refusals as chatglm
 from glmclient.providers.gradio import refusals as gradio
-from glmclient.providers.gradio.call import cookies_after
+from glmclient.providers.gradio.cookies import cookies_after
 
 SIZE = 1_000_000
 SECONDS = 10.0

@@ -8,7 +8,8 @@ import pytest
 
 from glmclient.core.http import Head
 from glmclient.errors import ProtocolError
-from glmclient.providers.gradio.page import Component, Function, Page, cookies_after
+from glmclient.providers.gradio.cookies import cookies_after
+from glmclient.providers.gradio.page import Component, Function, Page
 
 from .scripted import component, config
 
@@ -159,4 +160,4 @@ def test_cookies_go_back_until_they_end() -> None:
             ("Set-Cookie", "not a cookie"),
         ],
     )
-    assert cookies_after(head, {"b": "1", "c": "3"}) == {"c": "3", "a": "1"}
+    assert cookies_after(head, {"b": "1", "c": "3"}, "space.example") == {"c": "3", "a": "1"}

@@ -10,11 +10,11 @@ import pytest
 
 from glmclient.errors import ConfigurationError
 from glmclient.events import Finish, TextDelta
-from glmclient.providers.gradio.formats import Format
 from glmclient.providers.gradio.page import Page
 from glmclient.providers.gradio.shapes import choose
 from glmclient.providers.gradio.simulated import SYSTEM
 from glmclient.providers.gradio.simulated import Qwen as Gradio
+from glmclient.providers.gradio.wire import Format
 from glmclient.simulator import Cut, Pause, Refusal, Script, SimulatedRequest, SimulatedResponse
 from glmclient.simulator.script import Answer, Answers
 

@@ -27,7 +27,7 @@ from glmclient.errors import (
     TransportFailure,
 )
 from glmclient.events import Finish, Notice, QueueStatus, TextDelta, Unknown
-from glmclient.providers.gradio.call import cookies_after
+from glmclient.providers.gradio.cookies import cookies_after
 
 from .scripted import (
     JOINED,
