@@ -39,10 +39,15 @@ test-real: $(VENV)/.test ## test beside real libraries, each in an environment o
 
 check: lint types docs package ## everything but the tests: lint, format, types, documents, packages
 
-lint: $(VENV)/.dev ## ruff: rules and format
+lint: $(VENV)/.dev ## rules and format (ruff), spelling, and the files of the public host
 	@echo "ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@echo "codespell"
+	@$(BIN)/codespell
+	@echo "workflow files"
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[fp]*.yml
 
 types: $(VENV)/.dev ## mypy --strict, and whether the public types are complete
 	@echo "mypy --strict"
