@@ -29,7 +29,7 @@ from .routes import (
 )
 from .transports.base import ClientCertificate, Route
 
-__all__ = ["Configuration", "configured", "environment_key_fits"]
+__all__ = ["Configuration", "captured_content", "configured", "environment_key_fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,3 +245,18 @@ def _checked_backend(name: str) -> str:
                 "http_backend='aiohttp' needs one more package: pip install 'glmclient[aiohttp]'."
             )
     return name
+
+
+_CAPTURED = {
+    "event_only": frozenset({"event"}),
+    "span_and_event": frozenset({"event", "span"}),
+    "span_only": frozenset({"span"}),
+    # The value of instrumentations that know attributes of spans alone.
+    "true": frozenset({"span"}),
+}
+
+
+def captured_content() -> frozenset[str]:
+    """Return where OpenTelemetry's own variable wants messages and answers to be recorded: ``span``, ``event``."""
+    value = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
+    return _CAPTURED.get(value.strip().lower(), frozenset())

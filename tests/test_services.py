@@ -11,7 +11,7 @@ import pytest
 from glmclient import AsyncClient, ChatGLM, ConfigurationError, SyncClient
 from glmclient.cli import main
 from glmclient.cli.store.settings import Settings, Stored
-from glmclient.configuration import environment_key_fits
+from glmclient.configuration import captured_content, environment_key_fits
 from glmclient.providers import BUILT_IN, ServiceInfo, service, service_names, services
 from glmclient.providers.base import Provider
 from glmclient.simulator import Simulator
@@ -216,3 +216,25 @@ def test_a_key_is_not_kept_for_a_service_that_takes_none(
 ) -> None:
     assert main(["keys", "set", "chatglm"]) == 2
     assert "'chatglm' is not one of 'qwen', 'zai'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (None, set()),
+        ("", set()),
+        ("NO_CONTENT", set()),
+        ("true", {"span"}),
+        (" Span_Only ", {"span"}),
+        ("EVENT_ONLY", {"event"}),
+        ("SPAN_AND_EVENT", {"event", "span"}),
+    ],
+)
+def test_content_is_captured_only_where_the_variable_of_opentelemetry_says(
+    value: str | None, where: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+    monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(name, value)
+    assert captured_content() == where
