@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .. import __version__
+from .._version import __version__
 from ..configuration import captured_content
 from ..core.observing import ExchangeInfo
 from ..core.transcript import Transcript
