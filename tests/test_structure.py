@@ -57,7 +57,7 @@ LAZY = {
         "msgspec",
         "prompt_toolkit",
     ),
-    *("pydantic", "requests", "rich", "ssl", "trio", "urllib3"),
+    *("pydantic", "requests", "rich", "ssl", "starlette", "trio", "urllib3", "uvicorn"),
 }
 
 # A package imports its own layer and those below. A name that is missing here is an error of this table.

@@ -30,6 +30,7 @@ COMMANDS = {
     "doctor": "doctor",
     "record": "recording",
     "replay": "recording",
+    "serve": "gateway",
     "simulate": "simulation",
     "demo": "simulation",
     "keys": "keeping",

@@ -21,6 +21,7 @@ from .display.answer_display import Look
 from .store.settings import Settings
 
 if TYPE_CHECKING:
+    from ..clients.async_client import AsyncClient
     from ..clients.sync_client import SyncClient
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "output_options",
     "question_options",
     "service_options",
+    "services_options",
     "verbose_option",
 ]
 
@@ -237,6 +239,19 @@ def service_options(command: F) -> F:
     return command
 
 
+def services_options(command: F) -> F:
+    """Give a command the options of `service_options` for several services: ``-p`` may be repeated."""
+    for option in reversed(_SERVICE[1:]):
+        command = option(command)
+    return click.option(
+        "-p",
+        "--provider",
+        type=ServiceName(),
+        multiple=True,
+        help=f"A service to ask; may be repeated.  [default: {DEFAULT_SERVICE}]",
+    )(command)
+
+
 def question_options(command: F) -> F:
     """Give a command the options that say what to ask for."""
     for option in reversed(_QUESTION):
@@ -284,20 +299,33 @@ class Choices:
         """
         from ..clients.sync_client import SyncClient
 
+        return SyncClient(self.provider, **self._arguments(further))
+
+    def async_client(self, **further: Any) -> AsyncClient:
+        """Return an asynchronous client.
+
+        Raises:
+            ConfigurationError: a key is missing, or a choice is wrong.
+        """
+        from ..clients.async_client import AsyncClient
+
+        return AsyncClient(self.provider, **self._arguments(further))
+
+    def _arguments(self, further: Mapping[str, Any]) -> dict[str, Any]:
+        arguments = {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key": self.key,
+            "proxy": self.proxy,
+            "cert": self.cert,
+            **further,
+        }
         if self.timeout is not None:
             # One number for everything: no other limit may end what it allows.
-            further["timeout"] = Timeout(
+            arguments["timeout"] = Timeout(
                 min(CONNECT_SECONDS, self.timeout), None, None, self.timeout
             )
-        return SyncClient(
-            self.provider,
-            model=self.model,
-            base_url=self.base_url,
-            api_key=self.key,
-            proxy=self.proxy,
-            cert=self.cert,
-            **further,
-        )
+        return arguments
 
 
 def choices_of(

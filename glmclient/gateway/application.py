@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import ipaddress
 import logging
 import time
 import traceback
@@ -85,6 +86,9 @@ class Gateway:
         """What `stop` cancels."""
         self._under_way = 0
         self._stopping = False
+        self.local_only: bool = False
+        """Answer requests to a name of this machine only. A page of any web site can make a browser on this machine
+        send requests to it, under a name of the site's own."""
 
     @property
     def open_requests(self) -> int:
@@ -119,6 +123,14 @@ class Gateway:
                 f"the method {request.method} is not allowed here; use {method}.",
                 code="method_not_allowed",
                 headers={"allow": method},
+            )
+        host = request.headers.get("host", "")
+        if self.local_only and not is_loopback(_without_port(host)):
+            raise Refused(
+                403,
+                f"the gateway serves this machine only, not as {host[:200]!r}; use 127.0.0.1 or localhost.",
+                "permission_error",
+                code="wrong_host",
             )
         if self._key is not None and not keyless and not _presents(request, self._key):
             raise Refused(
@@ -155,7 +167,7 @@ class Gateway:
                     await writer.refuse(refused)
                 group.cancel_scope.cancel()
 
-    async def _answered(self, scope: anyio.CancelScope, answer: Awaitable[None]) -> Refused | None:
+    async def _answered(self, answer: Awaitable[None]) -> Refused | None:
         """Wait for an answer to be written; return what went wrong.
 
         Errors do not leave the task group of the request: it would wrap them.
@@ -268,7 +280,7 @@ class Gateway:
                 await asked.stream.aclose()
 
     async def _stream(self, asked: Asked, chunks: Chunks, writer: Writer) -> None:
-        failure: GLMError | None = None
+        failure: Exception | None = None
         last = b""
         async with anyio.create_task_group() as group:
             group.start_soon(writer.keep_alive)
@@ -279,8 +291,8 @@ class Gateway:
                         last = frames
                     elif frames:
                         await writer.frames(frames)
-            except GLMError as error:
-                failure = error  # raised outside of the task group, which would wrap it
+            except Exception as error:  # noqa: BLE001 - raised outside of the task group, which would wrap it
+                failure = error
             # Before the last frames, so that no comment follows them.
             group.cancel_scope.cancel()
         if failure is not None:
@@ -311,7 +323,12 @@ class _Endpoint:
         writer = Writer(send, self._gateway._keep_alive)
         try:
             self._gateway.check(request, self._method, keyless=self._keyless)
-            await self._gateway.handle(request, receive, writer, self._answer)
+            if self._keyless:
+                await self._answer(
+                    request, b"", writer
+                )  # says that the gateway runs, however busy it is
+            else:
+                await self._gateway.handle(request, receive, writer, self._answer)
         except Refused as refused:
             await writer.refuse(refused)
         except _Left:
@@ -319,7 +336,7 @@ class _Endpoint:
         log.info(
             "%s %.200r: %s after %.3f s",
             request.method,
-            request.url.path,
+            scope["path"],
             writer.status or "the caller left",
             time.monotonic() - began,
         )
@@ -359,6 +376,21 @@ def _no_route(request: Request, error: Exception) -> Response:
         code="not_found",
     )
     return JSONResponse(refused.body(), 404)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address can be reached from this machine only."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    """Return the name in a ``Host`` header; an IPv6 address stands in brackets."""
+    return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
 
 
 def checked_caller_key(key: str | None) -> str | None:

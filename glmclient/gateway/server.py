@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import ConfigurationError
+from .application import is_loopback
 
-__all__ = ["is_loopback", "listening", "run"]
+try:
+    import uvicorn
+except ImportError as error:
+    raise ConfigurationError(
+        f"the gateway needs a library that cannot be imported ({error}). Run: pip install 'glmclient[gateway]'"
+    ) from error
+
+__all__ = ["listening", "run"]
 
 _STOP_SECONDS = 4
 """What answers have to end in when the process is told to stop. The contract allows 5 s for all of it."""
@@ -27,16 +33,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.stop()
         await super().shutdown(sockets)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from this machine only."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def listening(host: str, port: int, *, has_key: bool) -> socket.socket:
@@ -69,7 +65,9 @@ def listening(host: str, port: int, *, has_key: bool) -> socket.socket:
         opened.listen(2048)
     except OSError as error:
         opened.close()
-        raise OSError(error.errno, f"cannot listen at {host} port {port}: {error.strerror}") from None
+        raise OSError(
+            error.errno, f"cannot listen at {host} port {port}: {error.strerror}"
+        ) from None
     return opened
 
 

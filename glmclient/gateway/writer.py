@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
@@ -74,8 +75,12 @@ class Writer:
         while True:
             self._written = False
             await anyio.sleep(self._interval)
-            if not self._written:
+            if self._written:
+                continue
+            try:
                 await self.frames(_COMMENT)
+            except OSError:
+                return  # the caller left; what writes the answer notices it, too
 
     async def end(self, frames: bytes = b"") -> None:
         """End a stream."""
@@ -86,10 +91,12 @@ class Writer:
         """Write an error: a response with its status, or an event if the stream has begun."""
         if self._ended:
             return
-        if self._streaming:
-            await self.end(error_frame(refused.body()))
-        else:
-            await self.json(refused.body(), refused.status, refused.headers)
+        # A caller that left needs no error.
+        with contextlib.suppress(OSError):
+            if self._streaming:
+                await self.end(error_frame(refused.body()))
+            else:
+                await self.json(refused.body(), refused.status, refused.headers)
 
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status

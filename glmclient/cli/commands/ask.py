@@ -84,8 +84,8 @@ def ask(question: tuple[str, ...], attach: tuple[str, ...], **given: Any) -> int
 
 
 _LOOK_LIKE_COMMANDS = frozenset(
-    "auth batch clear config configure delete env exit export find history import info init install key list login "
-    "logout logs model new options provider providers quit remove reset run search serve server service services set "
+    "auth batch clear config configure delete env exit export find gateway history import info init install key list "
+    "login logout logs model new options provider providers quit remove reset run search server service services set "
     "setting setup start status stop test uninstall update upgrade usage version whoami".split()
 )
 """Words of other command lines. One of them alone is a mistaken command, which must not go to a service."""
@@ -104,7 +104,8 @@ def _no_command(asked: str) -> str:
             "key": "keys",
             "auth": "keys",
             "model": "models",
-            "serve": "simulate",
+            "gateway": "serve",
+            "server": "serve",
         }
         hint = f" Did you mean: glmclient {near[asked]}?" if asked in near else ""
         raise click.UsageError(

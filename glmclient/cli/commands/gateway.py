@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,7 @@ import click
 
 from .. import exit_codes
 from ..display.answering import told
-from ..parameters import ServiceName, choices_of, service_options
+from ..parameters import choices_of, services_options
 from ..store.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class _Limit(click.IntRange):
 
 
 @click.command()
-@service_options
+@services_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -103,6 +102,7 @@ def serve(
         drop_unsupported=drop_unsupported,
         max_requests=max_requests,
     )
+    application.state.gateway.local_only = api_key is None
     opened = listening(host, port, has_key=api_key is not None)
     address, bound = opened.getsockname()[:2]
     click.echo(f"http://{f'[{address}]' if ':' in address else address}:{bound}/v1")
@@ -138,8 +138,6 @@ def _clients(
                 )
     settings = Settings()
     return [
-        dataclasses.replace(choices_of(settings, {**given, "provider": name})).async_client(
-            limiter=Limiter(concurrency)
-        )
+        choices_of(settings, {**given, "provider": name}).async_client(limiter=Limiter(concurrency))
         for name in chosen
     ]
