@@ -128,12 +128,12 @@ def _run(command: Sequence[str]) -> None:
 class RealServer:
     """One application on a real Gradio server, and the line to it."""
 
-    def __init__(self, python: Path, log: Path) -> None:
+    def __init__(self, python: Path, log: Path, script: str = "space_app.py") -> None:
         self._log: IO[bytes] = log.open("wb")
         self._log_path = log
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(SECONDS)
-            command = [str(python), str(HERE / "space_app.py"), str(listener.getsockname()[1])]
+            command = [str(python), str(HERE / script), str(listener.getsockname()[1])]
             self._process = subprocess.Popen(
                 command,
                 env={**os.environ, **_QUIET},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from ..._exhaustive import assert_never
 from ...core.http import dump_json
@@ -28,11 +28,10 @@ from ...events import (
 )
 from ...simulator.http import BodyItem, Cut, Pause, Reset, Wait
 from ...simulator.script import EndBody, Open, Refusal, Step, unsupported
-from .wire import Format
+from .simulated_apps import Output
+from .wire import Format, Protocol
 
-__all__ = ["Layout", "Protocol", "encode", "encoded", "words_of"]
-
-Protocol: TypeAlias = Literal["sse_v1", "sse_v2", "sse_v2.1", "sse_v3"]
+__all__ = ["Layout", "encode", "encoded", "shown", "words_of"]
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     # kind: what a client knows it by, and the whole sentence
@@ -61,6 +60,7 @@ class Layout:
         history: the conversation before them, as the client sent it.
         system: the system message.
         event_id: of the answer.
+        outputs: what each output of the function holds; one of them is the chatbot or the text of the answer.
 
     Raises:
         ConfigurationError: an argument has a value that it does not take.
@@ -72,6 +72,7 @@ class Layout:
     history: tuple[Any, ...] = ()
     system: str = ""
     event_id: str = "e1"
+    outputs: tuple[Output, ...] = ("cleared", "chatbot", "system")
 
     def __post_init__(self) -> None:
         if self.chatbot not in get_args(Format):
@@ -105,6 +106,28 @@ class Layout:
         """Up to 4.19, messages are written by the standard library's JSON, in ASCII."""
         return self.protocol in ("sse_v1", "sse_v2")
 
+    def whole(self, text: str) -> list[Any]:
+        """Return the value of every output with ``text`` as the answer."""
+        values = {
+            "cleared": "",
+            "chatbot": self.value(text) if "chatbot" in self.outputs else None,
+            "system": self.system,
+            "text": text,
+            "nothing": None,
+        }
+        return [values[kind] for kind in self.outputs]
+
+    def edited(self, edit: list[Any]) -> list[Any]:
+        """Return the edits of every output where one edit changes the answer."""
+        return [[edit] if kind in ("chatbot", "text") else [] for kind in self.outputs]
+
+    def asked(self) -> list[Any]:
+        """Return the whole conversation with the question, and no answer yet."""
+        whole = self.value("")
+        if self.chatbot in ("pairs", "objects"):
+            return [*whole[:-1], [whole[-1][0], None]]
+        return whole[:-1]
+
     def value(self, text: str) -> list[Any]:
         """Return the whole conversation with ``text`` as its last answer."""
         if self.chatbot in ("pairs", "objects"):
@@ -114,7 +137,9 @@ class Layout:
         return [*(self._completed(message) for message in self.history), *turns]
 
     def path(self) -> list[int | str]:
-        """Return where the text of the last answer is in the conversation."""
+        """Return where the text of the last answer is in its output."""
+        if "chatbot" not in self.outputs:
+            return []
         if self.chatbot == "pairs":
             return [len(self.history), 1]
         if self.chatbot == "objects":
@@ -177,10 +202,10 @@ class _Session:
     def _update(self, edit: list[Any]) -> bytes:
         if self._told and self._layout.protocol != "sse_v1":
             return self.frame(
-                "process_generating", output=self._output([[], [edit], []]), success=True
+                "process_generating", output=self._output(self._layout.edited(edit)), success=True
             )
         self._told = True
-        whole = ["", self._layout.value(self.text), self._layout.system]
+        whole = self._layout.whole(self.text)
         return self.frame("process_generating", output=self._output(whole), success=True)
 
     def _output(self, data: list[Any], generating: bool = True) -> dict[str, Any]:
@@ -192,8 +217,13 @@ class _Session:
         }
 
     def finished(self) -> bytes:
-        whole = ["", self._layout.value(self.text), self._layout.system]
+        whole = self._layout.whole(self.text)
         output = self._output(whole, generating=False)
+        return self.frame("process_completed", output=output, success=True) + self.closed()
+
+    def shown(self) -> bytes:
+        data = [self._layout.asked() if kind == "chatbot" else "" for kind in self._layout.outputs]
+        output = self._output(data, generating=False)
         return self.frame("process_completed", output=output, success=True) + self.closed()
 
     def failed(self, refusal: Refusal) -> bytes:
@@ -210,6 +240,12 @@ class _Session:
         if self._layout.protocol != "sse_v3":
             return b""
         return b'data: {"msg":"close_stream","event_id":null}\n\n'
+
+
+def shown(layout: Layout) -> bytes:
+    """Return what the service writes for a function that only shows the question."""
+    session = _Session(layout)
+    return session.started() + session.shown()
 
 
 def encode(steps: Iterable[Step], layout: Layout | None = None) -> list[BodyItem]:
