@@ -23,6 +23,9 @@ CACHE = HERE.parent.parent / ".cache"
 SECONDS = 60.0
 """Only keeps a broken test from hanging: a server starts in three seconds, and all else is told at once."""
 
+STARTING_SECONDS = 180.0
+"""The same for the start: on a busy machine, importing Gradio and making twenty apps takes most of a minute."""
+
 _QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
@@ -132,7 +135,7 @@ class RealServer:
         self._log: IO[bytes] = log.open("wb")
         self._log_path = log
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(SECONDS)
+            listener.settimeout(STARTING_SECONDS)
             command = [str(python), str(HERE / script), str(listener.getsockname()[1])]
             self._process = subprocess.Popen(
                 command,
@@ -146,9 +149,10 @@ class RealServer:
             except TimeoutError:
                 self._end()
                 raise AssertionError(f"the application did not come up:\n{self.log()}") from None
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(STARTING_SECONDS)
         self._lines = self._socket.makefile("rb")
         ready = self.hears("url")
+        self._socket.settimeout(SECONDS)
         self.url: str = ready["url"]
         self.version: str = ready["version"]
         self.has_studio: bool = ready["studio"]
