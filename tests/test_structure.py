@@ -89,9 +89,9 @@ REACHED_LAZILY = {
 }
 
 # What both halves of a dialect import: facts, and nothing that reads or writes.
-SHARED_BY_HALVES = {"wire", "codes", "formats", "edits"}
+SHARED_BY_HALVES = {"wire", "codes"}
 # The server's half of a dialect. The simulator loads it; the client's half never does.
-SERVER_HALF = {"simulated", "encoder", "frames", "simulated_refusals"}
+SERVER_HALF = {"simulated", "encoder", "frames", "simulated_apps", "simulated_refusals"}
 
 VAGUE = re.compile(r"_?(utils?|helpers?|misc|common|tools?|stuff|base_utils|lib)")
 LONGEST = 600

@@ -199,8 +199,8 @@ def test_a_page_that_fits_no_more_is_asked_for_again(way: Way, provider: Gradio)
     ask(way, provider, "Hi")
     page = provider._page
     assert page is not None
-    strange = tuple(replace(each, index=999) for each in page.dependencies)
-    for outdated in (replace(page, prefix="/old_api"), replace(page, dependencies=strange)):
+    strange = tuple(replace(each, index=999) for each in page.functions)
+    for outdated in (replace(page, prefix="/old_api"), replace(page, functions=strange)):
         provider._page = outdated
         outcome = ask(way, provider, "again", retry=ONCE)
         assert outcome.text == echo("again", []), outcome.error
@@ -243,10 +243,9 @@ class Shut(Gradio):
 
     running: RealServer
 
-    def _read(self, call: Any, decoder: Any, exchange: Any) -> Any:
+    def _read(self, page: Any, turn: Any, decoder: Any, exchange: Any) -> Any:
         self.running.hears("started")
-        elsewhere = replace(call, page=replace(call.page, prefix="/nowhere"))
-        return super()._read(elsewhere, decoder, exchange)
+        return super()._read(replace(page, prefix="/nowhere"), turn, decoder, exchange)
 
 
 def test_an_answer_that_nobody_can_read_is_cancelled(way: Way, server: RealServer) -> None:

@@ -36,7 +36,7 @@ from .question import Question, Service
 from .refusals import misanswer, refusal
 from .selection import Selection, checked_index, named_inputs, selected
 from .settings import checked_inputs, settings_text, unknown_inputs
-from .shapes import ChatFunction, Step, chats, choose, needs_names
+from .shapes import QWEN_FUNCTION, ChatFunction, Step, chats, choose, needs_names
 from .spaces import is_hugging_face, space_address
 from .turn import Sessions, Turn, begun
 from .wire import (
@@ -69,7 +69,6 @@ lost the right name."""
 
 _SHOWN = 2000
 _QWEN = "qwen"
-_QWEN_FUNCTION = "model_chat"
 
 
 class Gradio(Provider):
@@ -116,7 +115,7 @@ class Gradio(Provider):
         super().__init__(base_url=base_url, headers=headers, identity=identity)
         qwen = self.name == _QWEN
         if function is None and qwen:
-            function = _QWEN_FUNCTION
+            function = QWEN_FUNCTION
         self.supports: Capabilities = Capabilities(
             system_messages=True,
             message_history=True,
@@ -366,7 +365,7 @@ class Gradio(Provider):
         try:
             return choose(page, name, index, required_system=self.name == _QWEN)
         except ConfigurationError as error:
-            if self.name != _QWEN or "function" in chat.options or self.function != _QWEN_FUNCTION:
+            if self.name != _QWEN or "function" in chat.options or self.function != QWEN_FUNCTION:
                 raise
             # The caller named nothing: it is the page that is not what it was.
             signature = next(

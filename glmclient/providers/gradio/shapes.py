@@ -21,7 +21,7 @@ from .page import Component, Function, Page
 from .settings import Setting
 from .wire import Format
 
-__all__ = ["ChatFunction", "Misfit", "Step", "chats", "choose", "needs_names"]
+__all__ = ["QWEN_FUNCTION", "ChatFunction", "Misfit", "Step", "chats", "choose", "needs_names"]
 
 _SYSTEM = re.compile(r"system|instruction|系统", re.IGNORECASE)
 """How pages label the box of the system message, or name its parameter."""
@@ -41,6 +41,9 @@ _UNSUPPORTED = (
     *("missing", "unknown"),
 )
 """Inputs that a question in text cannot fill, or that the page does not describe."""
+
+QWEN_FUNCTION = "model_chat"
+"""The name of the chat of the demonstration of Qwen2.5."""
 
 _LISTED = 20
 
@@ -272,6 +275,7 @@ _PREFERENCES: tuple[Callable[[ChatFunction], bool], ...] = (
     lambda chat: chat.public,
     lambda chat: chat.has_memory,
     lambda chat: chat.submits,
+    lambda chat: chat.name == QWEN_FUNCTION,
 )
 """What distinguishes the chat from other functions that fit, the strongest first."""
 

@@ -340,6 +340,12 @@ def test_the_function_that_the_questions_box_submits_to_comes_first() -> None:
     assert choose(found).index == 1
 
 
+def test_the_name_of_the_qwen_demonstration_decides_last() -> None:
+    components = [box(1), BOT, part(8, "chatbot")]
+    functions = [function(0, [1, 9], [9]), {**function(1, [1, 8], [8]), "api_name": "model_chat"}]
+    assert choose(page(components, *functions)).index == 1
+
+
 def test_two_triggers_of_one_function_are_one_function() -> None:
     components = [box(1), BOT, part(5, "button")]
     found = page(components, function(0, [1, 9], [9], 5), function(1, [1, 9], [9], 5))
