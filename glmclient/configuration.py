@@ -150,7 +150,14 @@ def _provider(
         arguments["base_url"] = _from_environment(info.url_variables)
     if info.takes_key:
         arguments["api_key"] = _key(info, api_key, base_url, headers, key_goes_along)
-    return info.provider_class()(**arguments)
+    made = info.provider_class()(**arguments)
+    if info.needs_url and arguments["base_url"] is None:
+        # The class has a default of its own, which is a service of another name.
+        variables = f", or set {' or '.join(info.url_variables)}" if info.url_variables else ""
+        raise ConfigurationError(
+            f"provider {info.name!r} needs base_url, because it has no address of its own: give it{variables}."
+        )
+    return made
 
 
 def _from_environment(names: tuple[str, ...]) -> str | None:
