@@ -246,8 +246,6 @@ class Gradio(Provider):
 
     def _with_names(self, page: Page, exchange: Exchange) -> Flow[Page]:
         """Return the page with the names of its parameters, if the app tells them."""
-        if page.named:
-            return page
         path = f"{page.prefix}{INFO_PATH}"
         head = yield from exchange.send(self._request("GET", path, page.cookies))
         if head.status == 200:
@@ -256,9 +254,7 @@ class Gradio(Provider):
             # The names are a help: an app that hides its description of functions can be asked all the same.
             yield from exchange.refused(head)
             info = None
-        named = page.with_names(info)
-        if self._page is page:
-            self._page = named
+        self._page = named = page.with_names(info)
         return named
 
     def _turn(self, page: Page, chat: Chat, exchange: Exchange, *, kept: bool) -> Flow[bool]:

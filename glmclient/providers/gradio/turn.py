@@ -109,7 +109,7 @@ class Turn:
         chat = self.chat
         if chat.multimodal:
             self.values[chat.prompt] = {"text": self.prompt, "files": described}
-        elif chat.files is not None and described:
+        elif chat.files is not None:
             self.values[chat.files] = described if chat.many_files else described[0]
 
     def continuation(self, service: Service, value: Any, answer: str) -> str:

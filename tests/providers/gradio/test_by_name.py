@@ -1,16 +1,10 @@
-"""The service by its name: in clients, on the command line, with keys and addresses."""
+"""The service by its name: in clients, with keys and addresses."""
 
 from __future__ import annotations
-
-import io
-import json
-from collections.abc import Callable
 
 import pytest
 
 from glmclient import AsyncClient, ConfigurationError, Gradio, SyncClient
-from glmclient.cli import main
-from glmclient.simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
@@ -61,34 +55,3 @@ def test_a_key_that_is_given_goes_to_any_host() -> None:
     provider = SyncClient("gradio", base_url="http://127.0.0.1:7860", api_key="hf_x").provider
     assert isinstance(provider, Gradio)
     assert provider._request("GET", "/config", {}).headers["Authorization"] == "Bearer hf_x"
-
-
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-
-    def run(*arguments: str) -> str:
-        code = main(list(arguments))
-        told = capsys.readouterr()
-        assert code == 0, told.err
-        return told.out
-
-    return run
-
-
-def test_the_command_line_asks_an_app_and_lists_its_functions(run: Run) -> None:
-    with Simulator("Hello! 你好！", provider="gradio", shape="chat_interface_settings") as sim:
-        where = ("-p", "gradio", "--base-url", sim.url)
-        options = ("-o", "inputs", json.dumps({"Temperature": 0.2}))
-        assert run(*where, *options, "--plain", "Hi").strip() == "Hello! 你好！"
-        assert sim.requests[-2].json["data"][3] == 0.2
-        listed = run("models", *where)
-        assert listed.startswith(
-            "chat: takes text, keeps the conversation; inputs: System prompt = "
-        )
-        assert "Model = 'small' (small, large), Shout = False" in listed
-        [model] = json.loads(run("models", *where, "--json"))
-        assert model["id"] == "chat" and "Temperature = 0.7 (from 0 to 2)" in model["description"]

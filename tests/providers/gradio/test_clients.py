@@ -25,7 +25,7 @@ from glmclient.errors import (
 )
 from glmclient.events import Event, Finish, Notice, QueueStatus, TextDelta, TextReplace
 from glmclient.providers.gradio.provider import Gradio
-from glmclient.providers.gradio.simulated import Gradio as Space
+from glmclient.providers.gradio.simulated import Qwen as Space
 from glmclient.simulator import (
     Cut,
     EndBody,

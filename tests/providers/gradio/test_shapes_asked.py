@@ -23,7 +23,9 @@ from glmclient.errors import (
 from glmclient.events import Finish, TextDelta
 from glmclient.providers.base import Model
 from glmclient.providers.gradio.provider import Gradio, Qwen
+from glmclient.providers.gradio.question import Question
 from glmclient.providers.gradio.shapes import choose
+from glmclient.providers.gradio.turn import Sessions, begun
 
 from .pages import VERSIONS, described, page_of
 from .scripted import (
@@ -272,6 +274,20 @@ def test_with_earlier_turns_it_is_in_front_of_the_first_question() -> None:
     assert data(played) == ["q", [user("S"), assistant("Welcome!")]]
 
 
+def test_a_conversation_that_was_told_as_text_is_written_in_the_apps_format() -> None:
+    provider = app()
+    value = [user("q1"), assistant("one")]
+    first = kept(
+        play(provider, [page("blocks_respond"), JOINED, stream(completed("", value))], "q1")
+    )
+    held = json.loads(first)
+    del held["value"]
+    held["turns"] = [["user", "q1"], ["assistant", "one"], ["tool", "x"], 5]
+    answers = stream(completed("", [*value, user("q2"), assistant("two")]))
+    played = play(provider, [JOINED, answers], "q2", continuation=json.dumps(held))
+    assert data(played) == ["q2", value] and played.text == "two"
+
+
 def test_a_system_box_gets_it_and_the_page_keeps_its_own_without_one() -> None:
     provider = app()
     answers = stream(completed("", []))
@@ -333,6 +349,31 @@ def test_a_value_in_an_update_goes_on_to_the_next_call() -> None:
     ]
     played = play(app(), script)
     assert data(played, 1) == [[user("Hi")]] and played.text == "x"
+
+
+def test_the_first_call_of_a_chain_need_not_show_anything() -> None:
+    told = described(V, "blocks_chain")["config"]
+    box, bot = told["dependencies"][0]["inputs"]
+    label = {"id": 950, "type": "label", "props": {}}
+    memo = {"id": 951, "type": "textbox", "props": {"label": "Memo", "visible": False}}
+    config = {
+        **told,
+        "components": [*told["components"], label, memo],
+        "dependencies": [
+            {**told["dependencies"][0], "outputs": [box, memo["id"], label["id"]]},
+            {**told["dependencies"][1], "inputs": [memo["id"], bot]},
+        ],
+    }
+    script = [
+        said(config),
+        JOINED,
+        stream(generating("", "Hi", "seen"), completed("", "Hi", "seen")),
+        said({"event_id": "e2"}),
+        stream(completed([user("Hi"), assistant("Hello")], event="e2")),
+    ]
+    played = play(app(), script)
+    assert played.text == "Hello" and len(played.events) == 2
+    assert (data(played, 0), data(played, 1)) == (["Hi", []], ["Hi", []])
 
 
 def test_leaving_in_the_second_call_cancels_that_one() -> None:
@@ -623,6 +664,16 @@ def test_files_of_earlier_messages() -> None:
     )
     assert data(played)[0]["text"] == "User: see\n\nAssistant: a\n\nUser: and now?"
     assert [each["path"] for each in data(played)[0]["files"]] == ["/tmp/p.png"]
+
+
+def test_an_upload_that_is_refused_ends_the_question() -> None:
+    refused = said({"detail": "File too large"}, 413)
+    played = play(app(), [page("chat_multimodal"), refused], [user([TEXT, IMAGE])])
+    assert isinstance(played.error, GLMError) and "File too large" in str(played.error)
+    chat = choose(page_of(V, "interface"))
+    turn = begun(chat, Question("Hi"), {}, Sessions(), "s")
+    turn.attach([], [])
+    assert turn.values == {chat.prompt: "Hi"}
 
 
 def test_an_app_that_takes_no_files_is_not_sent_any() -> None:
