@@ -47,6 +47,12 @@ QWEN_FUNCTION = "model_chat"
 
 _LISTED = 20
 
+_MOST_PARTS = 200
+_LONGEST_CHAIN = 20
+_MOST_LOOKS = 100_000
+"""A page comes from a server: these bounds keep the search for the chat linear in its length. The largest apps have a
+thousand functions with a hundred inputs, and chains of five."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -157,8 +163,9 @@ def chats(page: Page) -> tuple[tuple[ChatFunction, ...], tuple[Misfit, ...]]:
     """Return the functions of a page that are a chat, and the others with the reasons why they are not."""
     fits: list[ChatFunction] = []
     misfits: list[Misfit] = []
+    order = _Order(page)
     for function in page.functions:
-        found = _chat(page, function)
+        found = _chat(page, order, function)
         if isinstance(found, ChatFunction):
             fits.append(found)
         else:
@@ -225,7 +232,11 @@ def needs_names(page: Page, name: str | None = None, index: int | None = None) -
         ):
             continue
         boxes = _unique(each for each in function.inputs if _is_box(each))
-        if len(boxes) < 2 or any(_SYSTEM.search(_words(each, ())) for each in boxes):
+        if (
+            not _is_small(function)
+            or len(boxes) < 2
+            or any(_SYSTEM.search(_words(each, ())) for each in boxes)
+        ):
             continue
         if any(not each.label and not each.hidden for each in boxes[1:]):
             return True
@@ -294,20 +305,60 @@ def _best(fits: Sequence[ChatFunction]) -> list[ChatFunction]:
 # -- one function ------------------------------------------------------------------------------------------
 
 
-def _chat(page: Page, head: Function) -> ChatFunction | str:
+class _Order:
+    """Which functions of a page run after which."""
+
+    def __init__(self, page: Page) -> None:
+        self.looks = 0
+        """Inputs and outputs that were looked at."""
+        self.by_index: dict[int, Function] = {each.index: each for each in page.functions}
+        self._after: dict[int, list[Function]] = {}
+        for each in page.functions:
+            if each.after is not None:
+                self._after.setdefault(each.after, []).append(each)
+
+    def after(self, head: Function) -> list[Function]:
+        """Return the functions that run after ``head``, directly or after another one, in their order."""
+        found: list[Function] = []
+        waiting = [head.index]
+        seen = {head.index}
+        while waiting and len(found) < _LONGEST_CHAIN:
+            for function in self._after.get(waiting.pop(0), [])[:_LONGEST_CHAIN]:
+                if function.index not in seen:
+                    seen.add(function.index)
+                    found.append(function)
+                    waiting.append(function.index)
+        return found
+
+    def origins(self, function: Function) -> tuple[tuple[int, str], ...]:
+        """Return what starts a function, or the chain that it is in."""
+        for _ in range(_LONGEST_CHAIN):
+            before = None if function.after is None else self.by_index.get(function.after)
+            if before is None:
+                break
+            function = before
+        return function.triggers
+
+
+def _chat(page: Page, order: _Order, head: Function) -> ChatFunction | str:
     """Return the chat that begins with ``head``, or the reason why there is none."""
     if not head.runs:
         return "it runs in the browser, not on the server"
-    chain = _chain(page, head)
-    inputs = _unique(each for function in chain for each in function.inputs)
-    wrong = next((each.type for each in inputs if each.type in _UNSUPPORTED), None)
-    if wrong in ("missing", "unknown"):
-        return "the page does not describe all of its inputs"
-    if wrong is not None:
-        return f"it takes {wrong}, which a question in text is not"
-    boxes = [each for each in inputs if _is_box(each)]
-    if not any(each in head.inputs for each in boxes):
+    if not _is_small(head):
+        return f"it has more than {_MOST_PARTS} inputs or outputs"
+    # The function itself is looked at first: that is cheap, and most functions are not chats.
+    if wrong := _unsupported(head.inputs):
+        return wrong
+    if not any(_is_box(each) for each in head.inputs):
         return "it has no text box for a question"
+    if order.looks > _MOST_LOOKS:
+        return "the page has too many functions to look at this one"
+    chain = _chain(order, head)
+    order.looks += sum(len(each.inputs) + len(each.outputs) for each in chain)
+    inputs = _unique(each for function in chain for each in function.inputs)
+    if wrong := _unsupported(inputs):
+        return f"{wrong} in a function that runs after it"
+    boxes = [each for each in inputs if _is_box(each)]
     answer = _answer(chain, inputs)
     if isinstance(answer, str):
         return answer
@@ -321,7 +372,7 @@ def _chat(page: Page, head: Function) -> ChatFunction | str:
     history = histories[0] if histories else None
     attached = [each for each in inputs if each.type in _FILES and not _is_multimodal(prompt)]
     files = attached[0] if attached else None
-    own = [prompt, history, files]
+    own = {each.id for each in (prompt, history, files) if each is not None}
     return ChatFunction(
         head.name,
         tuple(_step(function) for function in chain),
@@ -339,7 +390,7 @@ def _chat(page: Page, head: Function) -> ChatFunction | str:
         tuple(
             Setting.of(each, _parameter(chain, each))
             for each in inputs
-            if each not in own and each.type not in _STATES and not _is_chatbot(each)
+            if each.id not in own and each.type not in _STATES and not _is_chatbot(each)
         ),
         {each.id: None if each.type == "state" else each.value for each in inputs},
         {
@@ -351,17 +402,25 @@ def _chat(page: Page, head: Function) -> ChatFunction | str:
         },
         head.signature(),
         head.public,
-        (prompt.id, "submit") in _origins(page, head),
+        (prompt.id, "submit") in order.origins(head),
     )
 
 
-def _chain(page: Page, head: Function) -> tuple[Function, ...]:
+def _unsupported(inputs: Iterable[Component]) -> str:
+    """Return why a question in text cannot fill the inputs; empty if it can."""
+    wrong = next((each.type for each in inputs if each.type in _UNSUPPORTED), "")
+    if wrong in ("missing", "unknown"):
+        return "the page does not describe all of its inputs"
+    return wrong and f"it takes {wrong}, which a question in text is not"
+
+
+def _chain(order: _Order, head: Function) -> tuple[Function, ...]:
     """Return ``head`` and the functions after it that take part in the answer.
 
     A function that only clears a box, or makes it usable again, does not: the page needs it, and a program does not.
     """
     chain = [head]
-    candidates = [each for each in _after(page, head) if each.runs]
+    candidates = [each for each in order.after(head) if each.runs and _is_small(each)]
     taken = {each.id for each in head.inputs}
     for function in candidates:
         taken |= {each.id for each in function.inputs}
@@ -373,29 +432,8 @@ def _chain(page: Page, head: Function) -> tuple[Function, ...]:
     return tuple(chain)
 
 
-def _after(page: Page, head: Function) -> list[Function]:
-    """Return the functions that run after ``head``, directly or after another one, in their order."""
-    found: list[Function] = []
-    waiting = [head.index]
-    seen = {head.index}
-    while waiting:
-        index = waiting.pop(0)
-        for function in page.functions:
-            if function.after == index and function.index not in seen:
-                seen.add(function.index)
-                found.append(function)
-                waiting.append(function.index)
-    return found
-
-
-def _origins(page: Page, function: Function) -> list[tuple[int, str]]:
-    """Return what starts a function, or the chain that it is in."""
-    by_index = {each.index: each for each in page.functions}
-    seen: set[int] = set()
-    while function.after is not None and function.after in by_index and function.index not in seen:
-        seen.add(function.index)
-        function = by_index[function.after]
-    return list(function.triggers)
+def _is_small(function: Function) -> bool:
+    return max(len(function.inputs), len(function.outputs)) <= _MOST_PARTS
 
 
 def _step(function: Function) -> Step:
@@ -425,14 +463,15 @@ def _server_remembers(chain: Sequence[Function]) -> bool:
 def _answer(chain: Sequence[Function], inputs: Sequence[Component]) -> Component | str:
     """Return what holds the answer: a chatbot, else the first text that is not an input."""
     outputs = _unique(each for function in chain for each in function.outputs)
+    taken = {each.id for each in inputs}
     chatbots = [each for each in outputs if _is_chatbot(each)]
     if len(chatbots) > 1:
-        chatbots = [each for each in chatbots if each in inputs]
+        chatbots = [each for each in chatbots if each.id in taken]
         if len(chatbots) != 1:
             return "it answers in several chatbots"
     if chatbots:
         return chatbots[0]
-    texts = [each for each in outputs if each.type in _TEXTS and each not in inputs]
+    texts = [each for each in outputs if each.type in _TEXTS and each.id not in taken]
     if texts:
         return texts[0]
     return "it gives neither a chatbot nor a text that is not one of its inputs"
@@ -454,7 +493,8 @@ def _prompt_and_system(
         if _is_chatbot(answer) and not takes_chat and _SURELY_SYSTEM.search(_words(box, chain)):
             return "its only text box is for the system message"
         return box, None
-    rest = [each for each in boxes if each not in named and each in head.inputs]
+    others = {each.id for each in head.inputs} - {each.id for each in named}
+    rest = [each for each in boxes if each.id in others]
     if not rest:
         return "all of its text boxes are labelled as the system message"
     starts = {id for id, _ in head.triggers}
@@ -466,9 +506,9 @@ def _prompt_and_system(
         sure = [each for each in named if _SURELY_SYSTEM.search(_words(each, chain))]
         return prompt, (sure or named)[0]
     # The demonstration of Qwen2.5 keeps the system message in a box that has neither a label nor a place on the page.
-    others = [each for each in boxes if each is not prompt]
-    nameless = not _words(others[0], chain).strip()
-    return prompt, others[0] if _is_chatbot(answer) and len(others) == 1 and nameless else None
+    further = [each for each in boxes if each is not prompt]
+    nameless = not _words(further[0], chain).strip()
+    return prompt, further[0] if _is_chatbot(answer) and len(further) == 1 and nameless else None
 
 
 def _words(component: Component, chain: Iterable[Function]) -> str:

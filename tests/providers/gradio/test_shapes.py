@@ -309,6 +309,15 @@ def test_what_is_not_a_chat_has_a_reason(
     assert not fits and reason in misfits[0].reason
 
 
+def test_what_a_later_function_takes_counts_too() -> None:
+    found = page(
+        [box(1), BOT, part(2, "audio")],
+        function(0, [1, 9], [9]),
+        function(1, [9, 2], [9], trigger_after=0),
+    )
+    assert "takes audio" in chats(found)[1][0].reason
+
+
 def test_a_function_that_runs_in_the_browser_is_not_one() -> None:
     fits, misfits = chats(page([box(1), BOT], function(0, [1], [9], backend_fn=False)))
     assert not fits and "in the browser" in misfits[0].reason
@@ -367,6 +376,27 @@ def test_a_chain_ends_where_nothing_more_is_said() -> None:
     assert [step.index for step in chat.steps] == [0, 1]
     assert chat.history == 9 and not chat.remembers, "the state is written before it is read"
     assert chat.submits
+
+
+def test_a_page_of_any_size_is_read_in_bounded_time() -> None:
+    boxes = [box(number, label=str(number)) for number in range(180)]
+    ids = list(range(180))
+    chained = [
+        function(number, ids, [199], trigger_after=number - 1 if number else None)
+        for number in range(3000)
+    ]
+    fits, misfits = chats(page([*boxes, part(199, "markdown")], *chained))
+    assert 1 <= len(fits) <= 600 and len(fits) + len(misfits) == 3000
+    assert "too many functions" in misfits[-1].reason
+    assert max(len(each.steps) for each in fits) <= 21
+    many = function(0, [*ids, *ids], [199])
+    assert "more than 200 inputs" in chats(page(boxes, many))[1][0].reason
+    wide = [
+        function(number, ids[:3], [9], 1, trigger_after=0 if number else None)
+        for number in range(90)
+    ]
+    assert len(choose(page([*boxes[:3], BOT], *wide)).steps) <= 21
+    assert not needs_names(page([box(id) for id in ids], many))
 
 
 def test_functions_that_run_after_each_other_in_a_circle_end() -> None:
