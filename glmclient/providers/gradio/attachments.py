@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,13 +127,16 @@ def _safe(name: str) -> str:
     return _NAME.sub("_", name.replace("\\", "/").rpartition("/")[2])[-_LONGEST_NAME:] or "file"
 
 
-def upload_body(files: Sequence[Attachment], boundary: str) -> tuple[str, bytes]:
+def upload_body(files: Sequence[Attachment]) -> tuple[str, bytes]:
     """Return the content type and the body of an upload: ``multipart/form-data`` (RFC 7578).
 
-    Args:
-        files: those with content.
-        boundary: letters and digits that no file holds by chance.
+    The boundary is a digest of the files: no file holds it, and equal questions have equal bodies, so that a recorded
+    upload can be replayed.
     """
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(each.content or b"")
+    boundary = f"glmclient{digest.hexdigest()[:32]}"
     pieces: list[bytes] = []
     for each in files:
         head = (

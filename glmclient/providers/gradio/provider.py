@@ -385,7 +385,7 @@ class Gradio(Provider):
         if not own:
             return [None] * len(files)
         path = f"{page.prefix}{UPLOAD_PATH}"
-        kind, body = upload_body(own, f"glmclient{self.identity.session_hash()}")
+        kind, body = upload_body(own)
         request = self._request("POST", path, page.cookies, body, content_type=kind)
         head = yield from exchange.send(request)
         content = yield from self._object(head, exchange, f"{self.url}{path}")
