@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import ProtocolError
 from .wire import DIFFS, FULL_VALUES
 
-__all__ = ["Component", "Function", "Page"]
+__all__ = ["Component", "Function", "Page", "app_number"]
 
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
 """Only a path below the base URL: anything else behind the configured host could name another host, and the segments
@@ -115,6 +115,7 @@ class Page:
         prefix: the path below the base URL under which the queue is.
         functions: what the page can do.
         cookies: what to send back, so that a replicated service keeps the session in one place.
+        app: the number that the app drew when it started, as text; empty if it tells none.
         named: the names of parameters were asked for, whether the app told any or not.
     """
 
@@ -123,6 +124,7 @@ class Page:
     prefix: str
     functions: tuple[Function, ...]
     cookies: Mapping[str, str]
+    app: str = ""
     named: bool = False
 
     @classmethod
@@ -156,6 +158,7 @@ class Page:
                 if isinstance(each, dict)
             ),
             dict(cookies),
+            app_number(config),
         )
 
     @property
@@ -187,6 +190,12 @@ class Page:
                 for each in self.functions
             ),
         )
+
+
+def app_number(told: Mapping[str, Any]) -> str:
+    """Return the number that an app drew when it started, from its page or from ``/app_id``; empty if it tells none."""
+    number = told.get("app_id")
+    return str(number) if _is_number(number) else _word(number)
 
 
 def _sends_diffs(protocol: Any, version: str) -> bool:

@@ -31,7 +31,7 @@ from .attachments import upload_body, uploaded_paths
 from .cookies import cookies_after
 from .decoder import SessionDecoder
 from .formats import Chatbot, TextAnswer
-from .page import Page
+from .page import Page, app_number
 from .question import Question, Service
 from .refusals import misanswer, refusal
 from .selection import Selection, checked_index, named_inputs, selected
@@ -40,6 +40,7 @@ from .shapes import QWEN_FUNCTION, ChatFunction, Step, chats, choose, needs_name
 from .spaces import is_hugging_face, space_address
 from .turn import Sessions, Turn, begun
 from .wire import (
+    APP_ID_PATH,
     CANCEL_PATH,
     CONFIG_PATH,
     DATA_PATH,
@@ -262,11 +263,16 @@ class Gradio(Provider):
         turn: Turn | None = None
         try:
             page, turn = yield from self._begun(page, chat, exchange)
+            if kept and turn.went_on and (yield from self._restarted(page, exchange)):
+                self._forget(page)
+                return False
             first = turn.chat.steps[0]
             page, event_id = yield from self._join(page, turn, first, chat, exchange)
         except (APIStatusError, ConfigurationError, ProtocolError) as error:
             if turn is not None and turn.went_on:
-                self._sessions.put(turn.session, turn.number - 1)  # nothing reached the session
+                self._sessions.put(
+                    turn.session, turn.number - 1, page.app
+                )  # nothing reached the session
             self._doubt(page, error)
             if kept and _may_be_outdated(error):
                 yield Release()
@@ -318,6 +324,21 @@ class Gradio(Provider):
             raise
         return True
 
+    def _restarted(self, page: Page, exchange: Exchange) -> Flow[bool]:
+        """Ask whether the app started anew since its page was read, so that its sessions are lost.
+
+        Otherwise an app that was restarted would answer without the conversation, and nothing would show it.
+        """
+        if not page.app:
+            return False
+        path = f"{page.prefix}{APP_ID_PATH}"
+        head = yield from exchange.send(self._request("GET", path, page.cookies))
+        if head.status != 200:
+            yield from exchange.refused(head)
+            return False
+        told = load_object((yield from exchange.body(head, exchange.limits.body)))
+        return told is not None and app_number(told) not in ("", page.app)
+
     def _begun(self, page: Page, chat: Chat, exchange: Exchange) -> Flow[tuple[Page, Turn]]:
         """Choose the chat, check the settings, and upload the files.
 
@@ -345,14 +366,15 @@ class Gradio(Provider):
                 f"the answer to continue came from the function {held.function!r}, and this question is for "
                 f"{function.title!r}. Give the conversation as messages instead. Nothing was sent."
             )
-        turn = begun(function, question, values, self._sessions, self.identity.session_hash())
+        session = self.identity.session_hash()
+        turn = begun(function, question, values, self._sessions, session, page.app)
         files = [*question.earlier_files, *question.files]
         if files:
             try:
                 paths = yield from self._uploaded(page, chat, exchange)
             except GLMError:
                 if turn.went_on:
-                    self._sessions.put(turn.session, turn.number - 1)
+                    self._sessions.put(turn.session, turn.number - 1, page.app)
                 raise
             turn.attach(files, paths)
         return page, turn
@@ -469,7 +491,7 @@ class Gradio(Provider):
     ) -> SessionDecoder:
         def continuation(value: Any, answer: str) -> str:
             if turn.chat.remembers:
-                self._sessions.put(turn.session, turn.number)
+                self._sessions.put(turn.session, turn.number, page.app)
             return turn.continuation(chat.options["service"], value, answer)
 
         return SessionDecoder(

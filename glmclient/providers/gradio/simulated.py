@@ -19,6 +19,7 @@ from ...simulator.script import Answer, Answers, Refusal, script_failure
 from .encoder import Layout, encode, encoded, shown
 from .simulated_apps import SHAPES, SYSTEM, VERSIONS, App, AppFunction, Shape, app_of
 from .wire import (
+    APP_ID_PATH,
     CANCEL_PATH,
     CONFIG_PATH,
     EVENT_STREAM,
@@ -118,15 +119,16 @@ class Gradio:
     def handles(self, request: SimulatedRequest) -> bool:
         """Tell whether the path is one of a Gradio app's."""
         path = request.path
-        return path in (CONFIG_PATH, INFO_PATH, UPLOAD_PATH, CANCEL_PATH) or path.startswith(
-            ("/queue/", f"{PREFIX}/")
-        )
+        known = (CONFIG_PATH, INFO_PATH, UPLOAD_PATH, CANCEL_PATH, APP_ID_PATH)
+        return path in known or path.startswith(("/queue/", f"{PREFIX}/"))
 
     def respond(self, request: SimulatedRequest, answers: Answers) -> SimulatedResponse:
         """Answer for the page, the queue or a session; anything else is not found."""
         match request.method, request.path.removeprefix(self._prefix):
             case "GET", "/config":
                 return SimulatedResponse.of_json(self._app.config())
+            case "GET", "/app_id":
+                return SimulatedResponse.of_json({"app_id": self._app.number})
             case "GET", "/info":
                 return SimulatedResponse.of_json(self._app.info())
             case "POST", "/upload":

@@ -148,11 +148,12 @@ class AppFunction:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app: its version, its components and its functions."""
+    """An app: its version, its components and its functions, and the number that it drew when it started."""
 
     version: str
     protocol: str
     functions: tuple[AppFunction, ...]
+    number: int = 1
 
     @property
     def prefix(self) -> str:
@@ -176,6 +177,7 @@ class App:
             "protocol": self.protocol,
             **prefix,
             "mode": "blocks",
+            "app_id": self.number,
             "connect_heartbeat": False,
             "show_error": False,
             "components": [parts[id].described() for id in sorted(parts)],

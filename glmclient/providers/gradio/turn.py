@@ -32,21 +32,23 @@ _MOST_SESSIONS = 1000
 class Sessions:
     """The sessions in which servers keep conversations, each with the number of its last turn.
 
+    A session ends with the app that keeps it, so each is stored with the number that the app drew when it started.
+
     A dictionary's own operations are the only ones that are used: each is a single step for other threads.
     """
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[str, int], None] = {}
+        self._apps: dict[tuple[str, int], str] = {}
 
-    def take(self, session: str, turn: int) -> bool:
-        """Take a session for the turn after ``turn``; tell whether it is at that turn, and nobody else took it."""
-        return self._turns.pop((session, turn), ...) is None
+    def take(self, session: str, turn: int, app: str = "") -> bool:
+        """Take a session for the turn after ``turn``; tell whether it is at that turn, and was not taken before."""
+        return self._apps.pop((session, turn), None) == app
 
-    def put(self, session: str, turn: int) -> None:
-        """Remember that a session is at ``turn``."""
-        self._turns[(session, turn)] = None
-        for oldest in list(self._turns)[:-_MOST_SESSIONS]:
-            self._turns.pop(oldest, None)
+    def put(self, session: str, turn: int, app: str = "") -> None:
+        """Remember that a session of ``app`` is at ``turn``."""
+        self._apps[(session, turn)] = app
+        for oldest in list(self._apps)[:-_MOST_SESSIONS]:
+            self._apps.pop(oldest, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def begun(
     inputs: Mapping[int | str, Any],
     sessions: Sessions,
     new_session: str,
+    app: str = "",
 ) -> Turn:
     """Return the turn that asks ``question``.
 
@@ -148,6 +151,7 @@ def begun(
         inputs: the values of settings that the caller gave.
         sessions: those in which servers keep conversations.
         new_session: the hash of a new session.
+        app: the number that the app drew when it started.
 
     Raises:
         ConfigurationError: the app cannot be asked this.
@@ -160,7 +164,7 @@ def begun(
         chat.remembers
         and held is not None
         and held.session is not None
-        and sessions.take(held.session, held.turn)
+        and sessions.take(held.session, held.turn, app)
     )
     earlier = question.turns if held is None else _earlier(held)
     if (chat.remembers and not went_on) or not chat.has_memory:

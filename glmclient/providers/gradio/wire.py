@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
+    "APP_ID_PATH",
     "CANCEL_PATH",
     "CONFIG_PATH",
     "DATA_PATH",
@@ -26,6 +27,8 @@ __all__ = [
 CONFIG_PATH = "/config"
 """Always at the root; all other paths are under the prefix that the page tells."""
 INFO_PATH = "/info"
+APP_ID_PATH = "/app_id"
+"""Tells the number that an app draws when it starts; ``/config`` has it too."""
 JOIN_PATH = "/queue/join"
 DATA_PATH = "/queue/data"
 CANCEL_PATH = "/cancel"

@@ -158,7 +158,7 @@ def test_another_client_is_told_the_conversation() -> None:
     known = app()
     kept(play(known, [page("chat"), JOINED, text_answer("one")], "q1"))
     copy = pickle.loads(pickle.dumps(known_without_ids()))
-    assert copy._sessions._turns == {} and copy._page is None
+    assert copy._sessions._apps == {} and copy._page is None
 
 
 def known_without_ids() -> Gradio:
@@ -186,6 +186,32 @@ def test_a_question_that_was_refused_leaves_the_session_as_it_was() -> None:
     assert (data(again), session(again)) == (["q2", None], "s1")
 
 
+def test_an_app_that_was_restarted_is_told_the_conversation() -> None:
+    def numbered(number: Any) -> Said:
+        return said({**described(V, "chat")["config"], "app_id": number})
+
+    provider = app()
+    first = kept(play(provider, [numbered(1), JOINED, text_answer("one")], "q1"))
+    same = play(
+        provider, [said({"app_id": 1}), JOINED, text_answer("two")], "q2", continuation=first
+    )
+    assert same.paths[0] == "GET /gradio_api/app_id"
+    assert (data(same), session(same)) == (["q2", None], "s1")
+    script = [said({"app_id": 2}), numbered(2), JOINED, text_answer("three")]
+    restarted = play(provider, script, "q3", continuation=kept(same))
+    assert session(restarted) != "s1"
+    assert data(restarted)[0].endswith("User: q2\n\nAssistant: two\n\nUser: q3")
+    for unknown in (said({}, 404), said({}), said([1])):
+        again = kept(play(provider, [JOINED, text_answer("new")], "q1"))
+        went_on = play(provider, [unknown, JOINED, text_answer("x")], "q2", continuation=again)
+        assert data(went_on) == ["q2", None]
+    # A page that was read again tells it too.
+    again = kept(play(provider, [JOINED, text_answer("new")], "q1"))
+    provider._page = None
+    other = play(provider, [numbered(3), JOINED, text_answer("x")], "q2", continuation=again)
+    assert data(other) == ["User: q1\n\nAssistant: new\n\nUser: q2", None]
+
+
 def test_another_attempt_begins_a_new_session() -> None:
     provider = app()
     first = kept(play(provider, [page("chat"), JOINED, text_answer("one")], "q1"))
@@ -205,7 +231,7 @@ def test_the_number_of_sessions_is_bounded() -> None:
     provider = app()
     for number in range(1500):
         provider._sessions.put(f"x{number}", 1)
-    assert len(provider._sessions._turns) == 1000
+    assert len(provider._sessions._apps) == 1000
     assert provider._sessions.take("x1499", 1) and not provider._sessions.take("x1499", 1)
 
 
