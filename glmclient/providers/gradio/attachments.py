@@ -85,8 +85,8 @@ def attachment_of(part: Mapping[str, Any], where: str) -> Attachment | None:
     value = part.get(kind)
     name = ""
     if isinstance(value, dict):
-        given = value.get("filename")
-        name = given if isinstance(given, str) else ""
+        filename = value.get("filename")
+        name = filename if isinstance(filename, str) else ""
         value = value.get("file_data" if kind == "file" else "url")
     if not isinstance(value, str) or not value:
         needed = "{'filename': ..., 'file_data': ...}" if kind == "file" else "{'url': ...}"

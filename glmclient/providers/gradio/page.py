@@ -44,7 +44,7 @@ class Component:
 
     @property
     def label(self) -> str:
-        """The label that a reader of the page sees; empty if there is none."""
+        """The label that a reader of the page sees; empty if it has no label."""
         label = _word(self.props.get("label")).strip()
         return "" if label.startswith("__i18n__") else label
 
@@ -72,7 +72,7 @@ class Function:
         outputs: what it gives, in order.
         public: the page offers it to programs; the others serve the page itself.
         runs: the server runs it; the others run in the browser.
-        names: the name of each input's parameter, where ``/info`` told it; otherwise empty.
+        names: the name of each input's parameter, where ``/info`` has it; otherwise empty.
     """
 
     index: int
@@ -116,7 +116,7 @@ class Page:
         functions: what the page can do.
         cookies: what to send back, so that a replicated service keeps the session in one place.
         app: the number that the app drew when it started, as text; empty if it tells none.
-        named: the names of parameters were asked for, whether the app told any or not.
+        named: the names of parameters were asked for, whether the app has any or not.
     """
 
     version: str
@@ -173,8 +173,8 @@ class Page:
         Args:
             info: the answer; ``None`` if the app has none.
         """
-        told = {} if info is None else info
-        named, unnamed = told.get("named_endpoints"), told.get("unnamed_endpoints")
+        endpoints = {} if info is None else info
+        named, unnamed = endpoints.get("named_endpoints"), endpoints.get("unnamed_endpoints")
         named = named if isinstance(named, dict) else {}
         unnamed = unnamed if isinstance(unnamed, dict) else {}
         return replace(
@@ -192,9 +192,9 @@ class Page:
         )
 
 
-def app_number(told: Mapping[str, Any]) -> str:
+def app_number(answer: Mapping[str, Any]) -> str:
     """Return the number that an app drew when it started, from its page or from ``/app_id``; empty if it tells none."""
-    number = told.get("app_id")
+    number = answer.get("app_id")
     return str(number) if _is_number(number) else _word(number)
 
 
@@ -273,12 +273,12 @@ def _triggers(targets: Any) -> Iterable[tuple[int, str]]:
 
 def _names(inputs: tuple[Component, ...], endpoint: Any) -> tuple[str, ...]:
     """Return the name of each input's parameter, in the order of the inputs; empty if they do not match."""
-    told = endpoint.get("parameters") if isinstance(endpoint, dict) else None
-    shown = [each for each in inputs if each.type not in _NOT_PARAMETERS]
-    if not isinstance(told, list) or len(told) != len(shown):
+    parameters = endpoint.get("parameters") if isinstance(endpoint, dict) else None
+    visible = [each for each in inputs if each.type not in _NOT_PARAMETERS]
+    if not isinstance(parameters, list) or len(parameters) != len(visible):
         return ()
     names = iter(
-        _word(each.get("parameter_name")) if isinstance(each, dict) else "" for each in told
+        _word(each.get("parameter_name")) if isinstance(each, dict) else "" for each in parameters
     )
     return tuple("" if each.type in _NOT_PARAMETERS else next(names) for each in inputs)
 

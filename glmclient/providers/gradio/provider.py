@@ -325,7 +325,7 @@ class Gradio(Provider):
         return True
 
     def _restarted(self, page: Page, exchange: Exchange) -> Flow[bool]:
-        """Ask whether the app started anew since its page was read, so that its sessions are lost.
+        """Return whether the app restarted after its page was read, so that its sessions are lost.
 
         Otherwise an app that was restarted would answer without the conversation, and nothing would show it.
         """
@@ -336,8 +336,8 @@ class Gradio(Provider):
         if head.status != 200:
             yield from exchange.refused(head)
             return False
-        told = load_object((yield from exchange.body(head, exchange.limits.body)))
-        return told is not None and app_number(told) not in ("", page.app)
+        answer = load_object((yield from exchange.body(head, exchange.limits.body)))
+        return answer is not None and app_number(answer) not in ("", page.app)
 
     def _begun(self, page: Page, chat: Chat, exchange: Exchange) -> Flow[tuple[Page, Turn]]:
         """Choose the chat, check the settings, and upload the files.

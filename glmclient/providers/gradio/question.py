@@ -153,8 +153,8 @@ def folded(system: Sequence[str], turns: Sequence[Turn], prompt: str) -> str:
     if not turns:
         return "\n\n".join([*preamble, prompt])
     names = {"user": "User", "assistant": "Assistant"}
-    told = [f"{names[role]}: {text}" for role, text in (*turns, ("user", prompt))]
-    return "\n\n".join([*preamble, *told])
+    lines = [f"{names[role]}: {text}" for role, text in (*turns, ("user", prompt))]
+    return "\n\n".join([*preamble, *lines])
 
 
 def _content(message: Message, index: int, service: Service) -> tuple[str, list[Attachment]]:

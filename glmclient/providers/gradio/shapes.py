@@ -165,11 +165,11 @@ def chats(page: Page) -> tuple[tuple[ChatFunction, ...], tuple[Misfit, ...]]:
     misfits: list[Misfit] = []
     order = _Order(page)
     for function in page.functions:
-        found = _chat(page, order, function)
-        if isinstance(found, ChatFunction):
-            fits.append(found)
+        result = _chat(page, order, function)
+        if isinstance(result, ChatFunction):
+            fits.append(result)
         else:
-            misfits.append(Misfit(function, found))
+            misfits.append(Misfit(function, result))
     return tuple(fits), tuple(misfits)
 
 
@@ -254,14 +254,14 @@ def _named(
         if function.name == name if index is None else function.index == index:
             break
     else:
-        asked = f"named {name!r}" if index is None else f"with fn_index {index}"
+        which = f"named {name!r}" if index is None else f"with fn_index {index}"
         functions = "; ".join(each.signature() for each in page.functions[:_LISTED]) or "none"
         usable = ", ".join(repr(each.title) for each in fits if each.public)
         raise NotFoundError(
-            f"the page (Gradio {page.version}) has no function {asked}. It has: {functions}. "
+            f"the page (Gradio {page.version}) has no function {which}. It has: {functions}. "
             + (f"Those that answer questions: {usable}." if usable else "None of them is a chat."),
             status_code=200,
-            reason=f"no function {asked}",
+            reason=f"no function {which}",
             body=functions,
         )
     for fit in fits:
@@ -277,9 +277,9 @@ def _named(
 
 
 def _reasons(misfits: Sequence[Misfit]) -> str:
-    told = [f"{each.function.signature()}: {each.reason}" for each in misfits[:_LISTED]]
-    more = len(misfits) - len(told)
-    return "; ".join([*told, *([f"and {more} more"] if more > 0 else [])]) or "none"
+    lines = [f"{each.function.signature()}: {each.reason}" for each in misfits[:_LISTED]]
+    more = len(misfits) - len(lines)
+    return "; ".join([*lines, *([f"and {more} more"] if more > 0 else [])]) or "none"
 
 
 _PREFERENCES: tuple[Callable[[ChatFunction], bool], ...] = (
@@ -319,16 +319,16 @@ class _Order:
 
     def after(self, head: Function) -> list[Function]:
         """Return the functions that run after ``head``, directly or after another one, in their order."""
-        found: list[Function] = []
+        followers: list[Function] = []
         waiting = [head.index]
-        seen = {head.index}
-        while waiting and len(found) < _LONGEST_CHAIN:
+        indices = {head.index}
+        while waiting and len(followers) < _LONGEST_CHAIN:
             for function in self._after.get(waiting.pop(0), [])[:_LONGEST_CHAIN]:
-                if function.index not in seen:
-                    seen.add(function.index)
-                    found.append(function)
+                if function.index not in indices:
+                    indices.add(function.index)
+                    followers.append(function)
                     waiting.append(function.index)
-        return found
+        return followers
 
     def origins(self, function: Function) -> tuple[tuple[int, str], ...]:
         """Return what starts a function, or the chain that it is in."""
@@ -341,7 +341,7 @@ class _Order:
 
 
 def _chat(page: Page, order: _Order, head: Function) -> ChatFunction | str:
-    """Return the chat that begins with ``head``, or the reason why there is none."""
+    """Return the chat that begins with ``head``, or the reason why it is not a chat."""
     if not head.runs:
         return "it runs in the browser, not on the server"
     if not _is_small(head):
@@ -362,10 +362,10 @@ def _chat(page: Page, order: _Order, head: Function) -> ChatFunction | str:
     answer = _answer(chain, inputs)
     if isinstance(answer, str):
         return answer
-    found = _prompt_and_system(chain, boxes, answer)
-    if isinstance(found, str):
-        return found
-    prompt, system = found
+    roles = _prompt_and_system(chain, boxes, answer)
+    if isinstance(roles, str):
+        return roles
+    prompt, system = roles
     histories = [each for each in _read_before_written(chain) if _is_chatbot(each)]
     if len(histories) > 1:
         return "it takes several chatbots"
@@ -393,17 +393,24 @@ def _chat(page: Page, order: _Order, head: Function) -> ChatFunction | str:
             if each.id not in own and each.type not in _STATES and not _is_chatbot(each)
         ),
         {each.id: None if each.type == "state" else each.value for each in inputs},
-        {
-            name: f"it holds the {what}"
-            for each, what in ((prompt, "question"), (history, "conversation"))
-            if each is not None
-            for name in (each.label, _parameter(chain, each))
-            if name
-        },
+        _filled(chain, prompt, history),
         head.signature(),
         head.public,
         (prompt.id, "submit") in order.origins(head),
     )
+
+
+def _filled(
+    chain: Sequence[Function], prompt: Component, history: Component | None
+) -> dict[str, str]:
+    """Return the names of the inputs that the question fills, each with the words that say so."""
+    return {
+        name: f"it holds the {what}"
+        for each, what in ((prompt, "question"), (history, "conversation"))
+        if each is not None
+        for name in (each.label, _parameter(chain, each))
+        if name
+    }
 
 
 def _unsupported(inputs: Iterable[Component]) -> str:
@@ -421,13 +428,13 @@ def _chain(order: _Order, head: Function) -> tuple[Function, ...]:
     """
     chain = [head]
     candidates = [each for each in order.after(head) if each.runs and _is_small(each)]
-    taken = {each.id for each in head.inputs}
+    read = {each.id for each in head.inputs}
     for function in candidates:
-        taken |= {each.id for each in function.inputs}
+        read |= {each.id for each in function.inputs}
     boxes = {each.id for each in head.inputs if _is_box(each)}
     for function in candidates:
         gives = {each.id for each in function.outputs}
-        if gives & (taken - boxes) or any(_is_chatbot(each) for each in function.outputs):
+        if gives & (read - boxes) or any(_is_chatbot(each) for each in function.outputs):
             chain.append(function)
     return tuple(chain)
 
@@ -463,15 +470,15 @@ def _server_remembers(chain: Sequence[Function]) -> bool:
 def _answer(chain: Sequence[Function], inputs: Sequence[Component]) -> Component | str:
     """Return what holds the answer: a chatbot, else the first text that is not an input."""
     outputs = _unique(each for function in chain for each in function.outputs)
-    taken = {each.id for each in inputs}
+    input_ids = {each.id for each in inputs}
     chatbots = [each for each in outputs if _is_chatbot(each)]
     if len(chatbots) > 1:
-        chatbots = [each for each in chatbots if each.id in taken]
+        chatbots = [each for each in chatbots if each.id in input_ids]
         if len(chatbots) != 1:
             return "it answers in several chatbots"
     if chatbots:
         return chatbots[0]
-    texts = [each for each in outputs if each.type in _TEXTS and each.id not in taken]
+    texts = [each for each in outputs if each.type in _TEXTS and each.id not in input_ids]
     if texts:
         return texts[0]
     return "it gives neither a chatbot nor a text that is not one of its inputs"

@@ -122,11 +122,11 @@ class AppFunction:
                 "example_input": value,
             }
 
-        taken = [part for part in self.inputs if part.type != "state"]
-        given = [part for part in self.outputs if part.type != "state"]
+        parameters = [part for part in self.inputs if part.type != "state"]
+        returns = [part for part in self.outputs if part.type != "state"]
         return {
-            "parameters": [shown(part) for part in taken],
-            "returns": [shown(part) for part in given],
+            "parameters": [shown(part) for part in parameters],
+            "returns": [shown(part) for part in returns],
             "show_api": True,
         }
 
@@ -278,9 +278,9 @@ def app_of(
         )
     }
     name, inputs, outputs = _INPUTS[shape]
-    taken = tuple(parts[role] for role in inputs.split())
-    given = tuple(parts[role] for role in outputs.split())
-    first = AppFunction(3, name, taken, given, (taken[0].id, "submit"), shows=shape == "chain")
+    takes = tuple(parts[role] for role in inputs.split())
+    gives = tuple(parts[role] for role in outputs.split())
+    first = AppFunction(3, name, takes, gives, (takes[0].id, "submit"), shows=shape == "chain")
     if shape != "chain":
         return App(version, protocol, (first,))
     bot = (parts["chatbot"],)

@@ -62,7 +62,7 @@ class Turn:
         prompt: the text of the question as the app receives it.
         sent: the chatbot's value that is sent.
         values: the value of each component; it changes from call to call.
-        turns: the conversation as text, with this question, for apps that are told it in the question.
+        turns: the conversation as text, with this question, for apps that learn it from the question.
         system: the system message that holds for the conversation.
         went_on: the session held the turns before.
     """
@@ -170,7 +170,7 @@ def begun(
     if (chat.remembers and not went_on) or not chat.has_memory:
         tell: Sequence[Words] = earlier
         if held is not None and not to_fold and chat.system is None and system:
-            to_fold = (system,)  # the session that was told it is not used any more
+            to_fold = (system,)  # the session that holds it is not used any more
         sent: list[Any] = []
     else:
         tell = ()
@@ -198,7 +198,7 @@ def begun(
 
 
 def _with_names(prompt: str, files: Sequence[Attachment]) -> str:
-    """Return a question as it is told later, when its files are not sent again."""
+    """Return a question as it is repeated later, when its files are not sent again."""
     return "\n\n".join([prompt, *(f"[file: {each.name}]" for each in files)])
 
 
