@@ -278,4 +278,9 @@ def _publish(part: Part, display_id: str, *, update: bool = False) -> None:
 
 
 def _so_far(stream: BaseStream) -> AnswerView:
-    return AnswerView.of(stream.partial)
+    typed: Any = stream._typed
+    if typed is None:
+        return AnswerView.of(stream.partial)
+    from ..schemas.answer import TypedAnswer
+
+    return AnswerView.of(stream.partial, TypedAnswer(typed.question))

@@ -5,20 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from ..cli.display.extras import lines_of, tool_call
 from ..core.transcript import Transcript, events_of
 from ..errors import GLMError
 from ..events import (
     Event,
+    Finish,
     Notice,
     QueueStatus,
     SearchResult,
+    TextReplace,
     ToolCall,
     Unknown,
 )
 from ..reply import Reply
 from .parts import BOX, MUTED, Part, error_part, page
+from .values import plain_data, value_html, value_text
+
+if TYPE_CHECKING:
+    from ..schemas.answer import TypedAnswer
 
 __all__ = ["AnswerView", "extras", "reply_html"]
 
@@ -31,29 +38,48 @@ _NOT_STOPPED = {
 
 
 class AnswerView:
-    """An answer as far as it came, with what belongs to it beside its text."""
+    """An answer as far as it came, with what belongs to it beside its text.
 
-    def __init__(self) -> None:
+    Args:
+        typed: follows the value of an answer with a schema. It belongs to this view alone: a view is painted in a
+            thread of its own, where the value that the reader of the stream sees would change in the middle.
+    """
+
+    def __init__(self, typed: TypedAnswer | None = None) -> None:
         self.transcript: Transcript = Transcript()
+        self._typed = typed
+        self._value: tuple[Any] | None = None
         self._ended = False
         self._failure: GLMError | None = None
         self._note = ""
         self._status = "…"
 
     @classmethod
-    def of(cls, reply: Reply) -> AnswerView:
+    def of(cls, reply: Reply, typed: TypedAnswer | None = None) -> AnswerView:
         """Return the view of an answer, or of as much of it as came."""
-        view = cls()
+        view = cls(typed)
         view.add(events_of(reply))
+        if reply.parsed is not None:
+            view._value = (plain_data(reply.parsed),)
         return view
 
     def add(self, events: Iterable[Event]) -> None:
         """Apply events, in order."""
         events = list(events)
-        self.transcript.extend(events)
+        if self._typed is None:
+            self.transcript.extend(events)
         for event in events:
             if isinstance(event, QueueStatus):
                 self._status = _place(event)
+            if self._typed is not None:
+                self._follow(self._typed, event)
+
+    def _follow(self, typed: TypedAnswer, event: Event) -> None:
+        """Apply one event to the answer and to its value."""
+        self.transcript.extend([event])
+        text = self.transcript.text if isinstance(event, (TextReplace, Finish)) else ""
+        if typed.changed_by(event, text):
+            self._value = (typed.value,)
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that nothing more comes, and why, if that is not the service's own end."""
@@ -88,7 +114,8 @@ class AnswerView:
 
     def _answer(self) -> str:
         reply = self.transcript.reply()
-        pieces = [_rendered(reply.text)] if reply.text else []
+        pieces = [_rendered(reply.text)] if reply.text and self._value is None else []
+        pieces += [value_html(self._value[0])] if self._value is not None else []
         pieces += [_code(block) for block in reply.code_blocks]
         pieces += [_code(reply.execution_output)] if reply.execution_output else []
         pieces += [_image(image.url) for image in reply.images]
@@ -115,7 +142,8 @@ class AnswerView:
 
     def _plain(self) -> str:
         reply = self.transcript.reply()
-        pieces = [reply.text] if reply.text else []
+        pieces = [reply.text] if reply.text and self._value is None else []
+        pieces += [value_text(self._value[0])] if self._value is not None else []
         pieces += extras(reply)
         return "\n\n".join([*pieces, *self._notes(bool(pieces))])
 

@@ -97,7 +97,7 @@ class Answer:
             )
         steps: list[Step] = []
         calls = 0
-        ended = False
+        asks = ended = False
         for index, step in enumerate(value):
             if isinstance(step, APIStatusError):
                 step = Refusal.of(step)
@@ -106,6 +106,7 @@ class Answer:
             elif isinstance(step, ToolCall):
                 steps.append(ToolCallDelta(calls, step.id, step.name, step.arguments))
                 calls += 1
+                asks = True
             elif isinstance(step, _STEPS):
                 steps.append(step)
                 if isinstance(step, ToolCallDelta):
@@ -121,7 +122,7 @@ class Answer:
                 )
             ended = ended or isinstance(step, _ENDS)
         if not ended:
-            steps.append(Finish("tool_calls" if calls else "stop"))
+            steps.append(Finish("tool_calls" if asks else "stop"))
         return cls(tuple(steps))
 
     @property

@@ -93,6 +93,9 @@ def test_a_script_plays_rounds_of_tools() -> None:
     assert [each.index for each in steps if isinstance(each, ToolCallDelta)] == [0, 1, 5, 6]
     assert steps[-1] == Finish("tool_calls")
     assert Script([one, Finish("stop")]).answers[0].steps[-1] == Finish("stop")  # type: ignore[union-attr]
+    # The fragments alone do not tell the end: ChatGLM sends calls of its own and ends with "stop".
+    fragments = Script([ToolCallDelta(0, "a", "f", "{}")]).answers[0]
+    assert fragments.steps[-1] == Finish("stop")  # type: ignore[union-attr]
     with pytest.raises(ConfigurationError, match="after its end"):
         Script([Finish("stop"), one])
     with pytest.raises(ConfigurationError, match="ToolCall"):
