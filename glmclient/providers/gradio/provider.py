@@ -34,8 +34,15 @@ from .formats import Chatbot, TextAnswer
 from .page import Page, app_number
 from .question import Question, Service
 from .refusals import misanswer, refusal
-from .selection import Selection, checked_index, named_inputs, selected
-from .settings import checked_inputs, settings_text, unknown_inputs
+from .settings import (
+    Selection,
+    checked_index,
+    checked_inputs,
+    named_inputs,
+    selected,
+    settings_text,
+    unknown_inputs,
+)
 from .shapes import QWEN_FUNCTION, ChatFunction, Step, chats, choose, needs_names
 from .spaces import is_hugging_face, space_address
 from .turn import Sessions, Turn, begun

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from glmclient.core.transcript import Transcript
 from glmclient.errors import ProtocolError
 from glmclient.events import Event, TextDelta, TextReplace
-from glmclient.providers.gradio.formats import Chatbot, last_answer
+from glmclient.providers.gradio.formats import Chatbot, TextAnswer, last_answer
 from glmclient.providers.gradio.wire import Format, encode_history
 
 from .test_edits import differ
@@ -246,3 +246,29 @@ def test_the_same_answer_again_of_an_app_without_memory(value: list[Any]) -> Non
 def test_the_history_before_the_answer_is_not_the_answer() -> None:
     history = [["p", "a"]]
     assert told(history, [["add", [1], ["q", "b"]]], sent=history, prompt="q") == [TextDelta("b")]
+
+
+@given(st.lists(st.text(max_size=6), min_size=1, max_size=8), st.booleans())
+def test_the_text_of_a_box_is_the_servers_at_every_step(texts: list[str], in_update: bool) -> None:
+    """Edits as Gradio makes them: what begins with the value before is appended, anything else replaces it."""
+
+    def whole(text: str) -> Any:
+        return {"__type__": "update", "value": text} if in_update else text
+
+    path = ["value"] if in_update else []
+    answer, out = TextAnswer(), []
+    transcript = Transcript()
+    before: str | None = None
+    for text in texts:
+        if before is None:
+            answer.become(whole(text), out)
+        elif text.startswith(before):
+            answer.change([["append", path, text[len(before) :]]], out)
+        else:
+            answer.change([["replace", path, text]], out)
+        transcript.extend(out)
+        out.clear()
+        assert transcript.text == answer.text == text
+        before = text
+    answer.become(whole(texts[-1]), out, final=True)
+    assert out == [] and answer.value == texts[-1]
