@@ -238,7 +238,7 @@ def needs_names(page: Page, name: str | None = None, index: int | None = None) -
             or any(_SYSTEM.search(_words(each, ())) for each in boxes)
         ):
             continue
-        if any(not each.label and not each.hidden for each in boxes[1:]):
+        if any(not each.label and not each.hidden for each in boxes):
             return True
     return False
 

@@ -256,6 +256,14 @@ def test_the_name_of_a_parameter_tells_the_system_box() -> None:
         assert (chat.prompt, chat.system) == (2, 1)
 
 
+def test_a_box_without_a_label_before_the_question_may_be_the_system_box() -> None:
+    components = [box(1), box(2, label="Message"), part(5, "button"), part(3, "markdown")]
+    plain = page(components, function(0, [1, 2], [3], 5))
+    assert needs_names(plain)
+    named = page(components, function(0, [1, 2], [3], 5), info={0: ["system_message", "message"]})
+    assert (choose(named).prompt, choose(named).system) == (2, 1)
+
+
 def test_without_a_system_box_the_box_that_starts_the_function_is_the_question() -> None:
     components = [box(1, label="A"), box(2, label="B"), BOT]
     for start, expected in ((2, 2), (1, 1), (99, 1), (None, 1)):
