@@ -178,7 +178,7 @@ class Gateway:
         except Refused as refused:
             return refused
         except OSError:
-            return None  # some servers let writing fail when the caller left
+            return None  # as in `_stream`
         except Exception as error:  # noqa: BLE001 - reported, and the gateway goes on
             # Without its message, which may contain what a caller sent.
             log.error(
@@ -280,8 +280,8 @@ class Gateway:
                 await asked.stream.aclose()
 
     async def _stream(self, asked: Asked, chunks: Chunks, writer: Writer) -> None:
-        failure: Exception | None = None
         last = b""
+        # An error must not leave the task group, which would wrap it.
         async with anyio.create_task_group() as group:
             group.start_soon(writer.keep_alive)
             try:
@@ -289,16 +289,16 @@ class Gateway:
                     frames = chunks.frames(event)
                     if type(event) is Finish:
                         last = frames
-                    elif frames:
+                    else:
                         await writer.frames(frames)
-            except Exception as error:  # noqa: BLE001 - raised outside of the task group, which would wrap it
-                failure = error
-            # Before the last frames, so that no comment follows them.
-            group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        await writer.begin()
-        await writer.end(last)
+                writer.end_keep_alive()  # before the last frames, so that no comment follows them
+                await writer.begin()
+                await writer.end(last)
+            except GLMError as error:
+                writer.end_keep_alive()
+                await writer.refuse(refusal_of(error, asked.provider))
+            except OSError:
+                writer.end_keep_alive()  # some servers let writing fail when the caller left
 
 
 class _Endpoint:

@@ -38,6 +38,8 @@ class Writer:
         self._send = send
         self._interval = keep_alive
         self._head = anyio.Lock()
+        self._silence = anyio.CancelScope()
+        """What `keep_alive` runs in."""
         self._written = False
         """Something was written since the last look of `keep_alive`."""
         self._streaming = False
@@ -65,22 +67,32 @@ class Writer:
     async def begin(self) -> None:
         """Write the head of a stream, if it is not written."""
         # Both the answer and the keep-alive may come first.
-        async with self._head:
+        await self._head.acquire()
+        try:
             if not self._streaming:
-                await self._start(200, [*_EVENT_STREAM, *_raw(self.headers)])
-                self._streaming = True
+                # Nobody could tell whether a head that was cancelled was written.
+                with anyio.CancelScope(shield=True):
+                    await self._start(200, [*_EVENT_STREAM, *_raw(self.headers)])
+                    self._streaming = True
+        finally:
+            self._head.release()
 
     async def keep_alive(self) -> None:
-        """Write a comment whenever the stream was silent for so long; runs beside the answer until it is cancelled."""
-        while True:
-            self._written = False
-            await anyio.sleep(self._interval)
-            if self._written:
-                continue
-            try:
-                await self.frames(_COMMENT)
-            except OSError:
-                return  # the caller left; what writes the answer notices it, too
+        """Write a comment whenever the stream was silent for so long; runs beside the answer."""
+        with self._silence:
+            while True:
+                self._written = False
+                await anyio.sleep(self._interval)
+                if self._written:
+                    continue
+                try:
+                    await self.frames(_COMMENT)
+                except OSError:
+                    return  # the caller left; what writes the answer notices it, too
+
+    def end_keep_alive(self) -> None:
+        """End `keep_alive`: what is written now is the end of the stream."""
+        self._silence.cancel()
 
     async def end(self, frames: bytes = b"") -> None:
         """End a stream."""

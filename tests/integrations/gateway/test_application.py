@@ -244,14 +244,15 @@ def test_a_fault_of_the_gateway_is_a_500_without_words_of_callers(
     assert SECRET not in caplog.text + response.text
 
 
-def test_a_caller_that_cannot_be_written_to_has_left() -> None:
+@pytest.mark.parametrize("body", [QUESTION, STREAM], ids=["whole", "stream"])
+def test_a_caller_that_cannot_be_written_to_has_left(body: Any) -> None:
     with Simulator(TEXT, provider="zai") as simulator:
         app = app_of(simulator)
         sent: list[Any] = []
 
         async def ask() -> None:
             messages = iter(
-                [{"type": "http.request", "body": json.dumps(STREAM).encode(), "more_body": False}]
+                [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
             )
 
             async def receive() -> Any:
