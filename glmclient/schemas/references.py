@@ -48,11 +48,10 @@ class _Inliner:
         result.pop("$defs", None)
         result.pop("definitions", None)
         definitions: dict[str, Any] = {}
-        while missing := [name for name in self._recursive.values() if name not in definitions]:
-            for reference, name in list(self._recursive.items()):
-                if name in missing:
-                    definitions[name] = self._schema(self._target(reference), (reference,))
-                    definitions[name].pop("$defs", None)
+        while missing := [each for each in self._recursive.items() if each[1] not in definitions]:
+            for reference, name in missing:
+                definitions[name] = self._schema(self._target(reference), (reference,))
+                definitions[name].pop("$defs", None)
         return {**result, "$defs": definitions} if definitions else result
 
     def _schema(self, schema: Any, inside: tuple[str, ...]) -> Any:

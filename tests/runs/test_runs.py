@@ -803,7 +803,7 @@ def test_a_broken_round_raises_its_own_error(mode: str) -> None:
         run = client.run("?", [add])
         with pytest.raises(StreamInterrupted) as caught:
             await run.until_done()
-        assert caught.value.partial.text == "half"
+        assert caught.value.partial.text == run.partial.text == "half"
         assert [message["role"] for message in run.messages] == ["user", "assistant", "tool"]
         assert "failed" in repr(run)
 

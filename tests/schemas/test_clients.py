@@ -26,6 +26,7 @@ from glmclient import (
 )
 from glmclient.schemas.answer import TypedAnswer
 from glmclient.schemas.growing import is_prefix
+from glmclient.schemas.refusals import about_format
 from glmclient.schemas.rounds import question_of
 from glmclient.testing import Cut, Pause, Refusal, Script, Simulator
 
@@ -371,6 +372,62 @@ def test_a_text_value_grows_over_a_rewrite() -> None:
     script = [TextDelta('{"value": "ab'), TextReplace(10, '"abc'), TextDelta('d"}')]
     with Simulator(script, provider="chatglm") as simulator, simulator.client() as client:
         assert list(client.stream("?", schema=str).value_stream) == ["ab", "abc", "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "before", "text", "after", "expected"),
+    [
+        # A wrapper around a list, an object, a text and a number.
+        (list[int], '{"value": [1, ', '{"value": [1, 2, ', "3]}", [1, 2, 3]),
+        (dict[str, int], '{"a": 1, ', ' {"a": 1, "b": 2, ', '"c": 3}', {"a": 1, "b": 2, "c": 3}),
+        (str, '{"value": "ab', ' {"value": "abc', 'd"}', "abcd"),
+        (list[int], "[1, ", '{"value": [1, 2, ', "3]}", [1, 2, 3]),
+        # Members that were not asked for.
+        (list[int], '{"value": [1, ', '{"value": [1, 2], "x": [', "3]}", [1, 2]),
+    ],
+)
+def test_the_object_that_was_handed_out_grows_on(
+    schema: Any, before: str, text: str, after: str, expected: Any
+) -> None:
+    answer = TypedAnswer(question_of(schema))
+    assert answer.changed_by(TextDelta(before), "")
+    handed = answer.value
+    assert answer.changed_by(TextReplace(0, text), text)
+    assert answer.changed_by(TextDelta(after), "")
+    assert answer.value == expected
+    assert answer.value is handed or isinstance(handed, str)
+    assert not answer.changed_by(Finish("stop"), text + after)
+
+
+def test_a_rewrite_that_contradicts_waits() -> None:
+    answer = TypedAnswer(question_of(list[int]))
+    answer.changed_by(TextDelta("[1, 2, "), "")
+    assert not answer.changed_by(TextReplace(0, "[9, "), "[9, ")
+    for piece in ("8, ", *["7, "] * 40):
+        assert not answer.changed_by(TextDelta(piece), "")
+    assert answer.value == [1, 2]
+    text = "[9, 8, " + "7, " * 40 + "6]"
+    assert answer.changed_by(Finish("stop"), text)
+    assert answer.value == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("message", "body", "expected"),
+    [
+        ("no", '{"error": {"message": "guided decoding failed"}}', True),
+        ("no", "not JSON", None),
+        ("no", "[1]", None),
+        ("no", '{"error": "text"}', None),
+        ("no", '{"detail": [{"loc": ["body", "response_format"]}]}', True),
+        ("no", '{"detail": [{"loc": ["body", "seed"]}]}', False),
+        ("no", '{"detail": [1]}', None),
+        ("no", '{"detail": [{"loc": 1}]}', None),
+        ("image too large", "", False),
+        ("Invalid value for response_format", "", True),
+    ],
+)
+def test_what_a_refusal_is_about(message: str, body: str, expected: bool | None) -> None:
+    assert about_format(BadRequestError("x", reason=message, body=body)) is expected
 
 
 def test_many_rewrites_take_bounded_time() -> None:

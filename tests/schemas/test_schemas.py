@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import msgspec
 import pydantic
 import pytest
+from typing_extensions import TypeAliasType
 
 from glmclient import ConfigurationError, SchemaProblem
 from glmclient.schemas import libraries
@@ -60,6 +61,8 @@ class Node(pydantic.BaseModel):
     children: list[Node] = []
 
 
+Named = TypeAliasType("Named", list[Person])
+
 CASES: list[tuple[Any, Any, Any]] = [
     (City, {"name": "A", "population": 1}, City("A", 1)),
     (City, {"name": "A", "population": 1, "kind": "big"}, City("A", 1, Kind.BIG)),
@@ -74,6 +77,7 @@ CASES: list[tuple[Any, Any, Any]] = [
         {"lead": {"name": "A", "age": 3}, "cities": []},
         Team(Person(name="A", age=3), []),
     ),
+    (Named, [{"name": "A", "age": 3}], [Person(name="A", age=3)]),
     (Node, {"name": "a", "children": [{"name": "b"}]}, Node(name="a", children=[Node(name="b")])),
     (int, 3, 3),
     (Kind, "small", Kind.SMALL),
