@@ -42,14 +42,18 @@ def value_html(value: Any) -> str:
 
 
 def _table(rows: list[Mapping[str, Any]]) -> str:
-    shown = rows[:_MOST_ROWS]
-    names = list(dict.fromkeys(name for row in shown for name in row))
+    first_rows = rows[:_MOST_ROWS]
+    names = list(dict.fromkeys(name for row in first_rows for name in row))
     head = "".join(map(_head, names))
     body = "".join(
         f"<tr>{''.join(_cell(row[name]) if name in row else _cell('') for name in names)}</tr>"
-        for row in shown
+        for row in first_rows
     )
-    more = f"<p>{len(rows):,} rows, {len(shown):,} shown</p>" if len(rows) > len(shown) else ""
+    more = (
+        f"<p>{len(rows):,} rows, {len(first_rows):,} shown</p>"
+        if len(rows) > len(first_rows)
+        else ""
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 

@@ -107,8 +107,8 @@ class AsyncRun(AsyncClosing, BaseRun[AsyncStream]):
         results: dict[int, ToolResult] = {}
         failures: list[Exception] = []
         threads = anyio.Semaphore(THREADS)
-        left = self._time_left()
-        deadline = float("inf") if left is None else anyio.current_time() + left
+        seconds_left = self._time_left()
+        deadline = float("inf") if seconds_left is None else anyio.current_time() + seconds_left
         scope = anyio.CancelScope(deadline=deadline)
         loop = EventLoop.current()
         self._stop = lambda: loop.call_soon(scope.cancel)

@@ -184,10 +184,13 @@ class BaseRun(Generic[S]):
         self._asks_again = False
         question = renewed(self._question, self._rounds + 1) if self._rounds else self._question
         if self._rounds and self._limits.total is not None:
-            left = self._time_left()
-            if left is not None and left <= 0:
+            seconds_left = self._time_left()
+            if seconds_left is not None and seconds_left <= 0:
                 raise self._timed_out()
-            question = {**question, "timeout": dataclasses.replace(self._limits, total=left)}
+            question = {
+                **question,
+                "timeout": dataclasses.replace(self._limits, total=seconds_left),
+            }
         self._rounds += 1
         stream: S = self._client.stream(list(self._history), **question)
         return stream
@@ -381,11 +384,11 @@ def _checked_tools(tools: Iterable[Any] | None) -> tuple[list[dict[str, Any]], d
 
 def _with_ids(calls: Sequence[ToolCall], round_number: int) -> tuple[ToolCall, ...]:
     """Return calls with an id each; some servers send none, and a result is assigned to its call by the id."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     result: list[ToolCall] = []
     for index, call in enumerate(calls):
-        if not call.id or call.id in seen:
+        if not call.id or call.id in ids:
             call = dataclasses.replace(call, id=f"call_{round_number}_{index}")
-        seen.add(call.id)
+        ids.add(call.id)
         result.append(call)
     return tuple(result)

@@ -265,7 +265,7 @@ def tools_of(values: Iterable[Any]) -> tuple[list[dict[str, Any]], dict[str, Too
         values: functions, `Tool` objects, and mappings, which are a service's own tools.
 
     Raises:
-        ConfigurationError: one is none of these, or two have one name.
+        ConfigurationError: a value has another type, or two tools have the same name.
     """
     sent: list[dict[str, Any]] = []
     callable_ones: dict[str, Tool] = {}

@@ -147,7 +147,11 @@ class Run(SyncClosing, BaseRun[Stream]):
             if self._cancelled:
                 raise self._cancel_error()
             work.start()
-            until = None if (left := self._time_left()) is None else time.monotonic() + left
+            until = (
+                None
+                if (seconds_left := self._time_left()) is None
+                else time.monotonic() + seconds_left
+            )
             results: dict[int, ToolResult] = {}
             while len(results) < len(calls):
                 index, outcome = self._wait(work, until)
@@ -160,9 +164,9 @@ class Run(SyncClosing, BaseRun[Stream]):
             work.stop()
 
     def _wait(self, work: _Work, until: float | None) -> tuple[int, ToolResult | BaseException]:
-        left = None if until is None else max(0.0, until - time.monotonic())
+        seconds_left = None if until is None else max(0.0, until - time.monotonic())
         try:
-            finished = work.finished.get(timeout=left)
+            finished = work.finished.get(timeout=seconds_left)
         except Empty:
             raise self._timed_out() from None
         if finished is None:

@@ -68,7 +68,7 @@ class TypedAnswer:
         return isinstance(event, Finish) and self._complete(text)
 
     def _rewrite(self, text: str) -> bool:
-        """Read the text anew, within a bound: a rewrite with each event would cost quadratic time."""
+        """Read the whole text again, within a bound: a rewrite with each event would cost quadratic time."""
         self._length = len(text)
         self._reread += len(text)
         self._next_try = 0

@@ -37,10 +37,10 @@ def about_format(refusal: APIStatusError) -> bool | None:
         return _FORMAT.search(parameter) is not None
     if _FORMAT.search(refusal.body):
         return True
-    told = f"{refusal.message} {refusal.body}"
+    text = f"{refusal.message} {refusal.body}"
     if not isinstance(refusal, BadRequestError) or refusal.code in _OTHER_CODES:
         return False
-    return False if _OTHER.search(told) else None
+    return False if _OTHER.search(text) else None
 
 
 def _parameter(body: str) -> str:
