@@ -119,3 +119,13 @@ def test_ctrl_c_is_a_regular_end(gateway: Gateway) -> None:
     gateway.raises = KeyboardInterrupt()
     assert serve().return_value == 0
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("found", "backend"), [(object(), "aiohttp"), (None, "httpx")])
+def test_the_cheaper_library_is_used_where_it_is_installed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, found: object, backend: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    assert serve().return_value == 0
+    (client,) = gateway.clients
+    assert client._configuration.http_backend == backend

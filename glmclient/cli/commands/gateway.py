@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -137,7 +138,11 @@ def _clients(
                     f"{option} is for one service; with several, use `glmclient keys` and `glmclient settings`."
                 )
     settings = Settings()
+    # aiohttp takes half the processor time of httpx for each event.
+    backend = "httpx" if importlib.util.find_spec("aiohttp") is None else "aiohttp"
     return [
-        choices_of(settings, {**given, "provider": name}).async_client(limiter=Limiter(concurrency))
+        choices_of(settings, {**given, "provider": name}).async_client(
+            limiter=Limiter(concurrency), http_backend=backend
+        )
         for name in chosen
     ]
