@@ -29,6 +29,7 @@ from glmclient import (
     StreamInterrupted,
     SyncClient,
     TextDelta,
+    ToolCallDelta,
     Zai,
 )
 from glmclient.clients import base
@@ -697,3 +698,25 @@ def test_a_pickled_client_has_its_observer() -> None:
     copy = pickle.loads(pickle.dumps(client))
     assert isinstance(copy._observer, Raising)
     assert copy._observers is not None
+
+
+@each_mode
+def test_each_round_of_a_run_is_an_exchange(mode: str) -> None:
+    observer = Recording()
+    call = ToolCallDelta(0, "c", "double", '{"number": 2}')
+
+    def double(number: int) -> int:
+        """Double a number."""
+        return 2 * number
+
+    def ask(client: Any) -> Any:
+        run = client.run("?", tools=[double])
+        return run.reply()
+
+    with Simulator(Script([call, Finish("tool_calls")], TEXT), provider="zai") as simulator:
+        assert on_client(mode, simulator, ask, observer=observer).text == TEXT
+    assert [len(seen.info.messages) for seen in observer.seen] == [1, 3]
+    assert [seen.outcomes[0].reason for seen in observer.seen] == ["tool_calls", "stop"]
+    assert [tool["function"]["name"] for tool in observer.seen[0].info.options["tools"]] == [
+        "double"
+    ]
