@@ -1,6 +1,8 @@
 """Stream chat answers from GLM and Qwen services: one core, a blocking client and its exact asynchronous mirror.
 
 Names are imported when they are first used (PEP 562), so that ``import glmclient`` costs next to nothing.
+
+PYTEST_DONT_REWRITE: pytest loads our plugin, and would warn that this package was imported before it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.faults.server import FaultServer, Peer, at_accept
 from tests.providers.chatglm.wire import HELLO, HELLO_TEXT
 
 from .certificates import Authority
-from .driver import Driver
+from .driver import EVERY_BACKEND, Driver
 
 
 def hello(peer: Peer) -> None:
@@ -117,6 +119,45 @@ async def test_the_environment_names_authorities(
         async with driver.client(base_url=server.url, trust_env=False) as client:
             with pytest.raises(APIConnectionError, match="TLS failed"):
                 await client.chat("Hello")
+
+
+# -- reasons -----------------------------------------------------------------------------------------------
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_why_nothing_could_be_connected(driver: Driver, host: str) -> None:
+    with FaultServer(hello) as gone:
+        pass
+    async with driver.client(base_url=f"http://{host}:{gone.port}", retry=None) as client:
+        with pytest.raises(APIConnectionError, match=r"could not connect: .*(refused|call failed)"):
+            await client.chat("Hello")
+
+
+@EVERY_BACKEND
+async def test_no_descriptor_is_left(driver: Driver) -> None:
+    with FaultServer(hello) as server:
+        async with driver.client(base_url=server.url, retry=None) as client:
+            assert (await client.chat("Hello")).text == HELLO_TEXT  # everything is imported
+            await client.aclose()
+        async with driver.client(base_url=server.url, retry=None) as client:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            held: list[int] = []
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/dev/fd"))) + 8, hard)
+            )
+            try:
+                with contextlib.suppress(OSError):
+                    while True:
+                        held.append(os.open(os.devnull, os.O_RDONLY))
+                with pytest.raises(
+                    APIConnectionError, match=r"could not connect.*Too many open files"
+                ):
+                    await client.chat("Hello")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                for descriptor in held:
+                    os.close(descriptor)
 
 
 # -- proxies -----------------------------------------------------------------------------------------------

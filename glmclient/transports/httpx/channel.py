@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import socket
 import ssl
@@ -32,6 +33,7 @@ TICK_SECONDS = 0.02
 
 _CUT = re.compile("peer closed|disconnected|without sending")
 """What h11 says of a connection that ended too early, in the exception that it also raises for garbage."""
+_ALL_FAILED = re.compile("all (connection )?attempts", re.IGNORECASE)
 _ALERT = re.compile(r"\[SSL: \w*_ALERT_\w+\]")
 """A refusal by the other end of TLS."""
 
@@ -273,6 +275,9 @@ class HttpxChannel:
             kind = "stale"
         if kind == "proxy":
             kind = proxy_failure(said)
+        if kind in ("connect", "proxy") and _ALL_FAILED.search(said):
+            # anyio and trio count the addresses that failed, and leave the reasons to the causes.
+            said = "; ".join(dict.fromkeys(_reasons(error))) or said
         return TransportFailure(
             kind, f"{scrubbed(said or type(error).__name__)} ({origin(self._url())})"
         )
@@ -308,6 +313,15 @@ def _failures_through(proxy: str | None) -> tuple[type[Exception], ...]:
 
     # Raised by httpcore for a reply of the proxy that is cut, or is not SOCKS; httpx does not translate them.
     return (*_FAILURES, SOCKSError, LookupError, AssertionError)
+
+
+def _reasons(error: BaseException) -> Iterator[str]:
+    """Yield the system's own errors among the causes, those of groups included."""
+    for each in _causes(error):
+        if isinstance(each, OSError) and each.errno is not None:
+            yield f"[Errno {each.errno}] {os.strerror(each.errno)}"
+        for member in getattr(each, "exceptions", ()):
+            yield from _reasons(member)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
