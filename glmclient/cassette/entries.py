@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ..core.http import Head, dump_json, load_object
 from ..errors import CassetteError, FailureKind
 
-__all__ = ["Cassette", "Happening", "Question", "RecordedExchange", "lines_of", "parsed"]
+__all__ = ["Cassette", "Happening", "Question", "RecordedExchange", "line_of", "lines_of", "parsed"]
 
 FORMAT = 1
 """The number of the file format; a reader refuses any other."""
@@ -99,7 +99,7 @@ class Cassette:
         provider: the name of the service.
         url: its address.
         questions: in the order in which they were asked.
-        exchanges: in the order in which they ended.
+        exchanges: in the order in which their requests were written.
     """
 
     provider: str = ""
@@ -134,7 +134,12 @@ def lines_of(value: RecordedExchange | Question, number: int) -> Iterator[dict[s
         request["farewell"] = True
     yield {"exchange": number, "request": request}
     for happening in value.happenings:
-        yield {"exchange": number, "at": round(happening.at, 3), **_written(happening)}
+        yield line_of(happening, number)
+
+
+def line_of(happening: Happening, number: int) -> dict[str, Any]:
+    """Return what the line of one happening says; ``number`` is that of its exchange."""
+    return {"exchange": number, "at": round(happening.at, 3), **_written(happening)}
 
 
 def _written(happening: Happening) -> dict[str, Any]:

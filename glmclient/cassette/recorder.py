@@ -1,11 +1,15 @@
-"""Writing a cassette: what happens in an exchange is noted, and written when it has ended."""
+"""Writing a cassette: what happens in an exchange is noted, and written at its end; a long answer in parts before.
+
+An answer of 100 MB that was kept until its end would take several times that memory, and seconds to clean and write,
+in which an event loop stands still.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,14 +18,20 @@ from ..core.compression import ContentDecoder, content_decoder
 from ..core.exchange import Send
 from ..core.http import Head
 from ..errors import CassetteError, GLMError, ProtocolError, TransportFailure
-from .entries import Happening, Question, RecordedExchange, dumped, lines_of, opening
+from .entries import Happening, Question, RecordedExchange, dumped, line_of, lines_of, opening
 from .scrubbing import Scrubber
 
 __all__ = ["Recorder", "Tape"]
 
+PART_BYTES = 16 * 1024
+"""Bytes of a body after which they are written: cleaning them takes about a millisecond."""
+LONGEST_FRAME = 1024 * 1024
+"""Bytes without the end of a frame that are kept back at most."""
+FRAME_ENDS = (b"\n\n", b"\r\n\r\n")
+
 
 class Recorder:
-    """Writes a cassette, an exchange at a time, when it has ended.
+    """Writes a cassette.
 
     Args:
         path: of the file; an older cassette there is replaced with the first exchange.
@@ -60,17 +70,31 @@ class Recorder:
         with self._lock:
             self._questions.append(question)
 
-    def ended(self, exchange: RecordedExchange) -> None:
-        """Write an exchange."""
+    def write(self, tape: Tape) -> None:
+        """Write what a tape holds: all of it at the end, before that what is safe to be cut off."""
         with self._lock:
-            exchange = self._scrubber.exchange(exchange)
-            values: list[Question | RecordedExchange] = [
-                *map(self._scrubber.question, self._questions),
-                exchange,
-            ]
-            self._questions.clear()
-            lines = [line for value in values for line in self._lines(value)]
+            lines: list[dict[str, Any]] = []
+            if tape.number == 0:
+                lines += [line for value in self._begun_by(tape) for line in self._lines(value)]
+                tape.number = self._counts["exchange"]
+            lines += [line_of(each, tape.number) for each in tape.taken(self._scrubber)]
             self._write("".join(map(dumped, lines)))
+
+    def _begun_by(self, tape: Tape) -> Iterator[Question | RecordedExchange]:
+        """Yield the questions since the exchange before, and the request of this one."""
+        recorded = tape.recorded()
+        if tape.over:
+            # All of it is here, so that what the answer tells of ids is cleaned in the request, too.
+            recorded = self._scrubber.exchange(recorded)
+            tape.happenings.clear()
+            tape.raw.clear()
+        else:
+            self._scrubber.learn(recorded)
+            tape.clean_frames(self._scrubber)
+            recorded = self._scrubber.request(recorded)
+        yield from map(self._scrubber.question, self._questions)
+        self._questions.clear()
+        yield recorded
 
     def _lines(self, value: Question | RecordedExchange) -> list[dict[str, Any]]:
         kind = "question" if isinstance(value, Question) else "exchange"
@@ -125,6 +149,14 @@ class Tape:
     happenings: list[Happening] = field(default_factory=list)
     decoder: ContentDecoder | None = None
     over: bool = False
+    raw: bytearray = field(default_factory=bytearray)
+    """Bytes of the body that are not cleaned yet."""
+    clean: bytearray = field(default_factory=bytearray)
+    """Bytes after the written ones that are cleaned."""
+    held: int = 0
+    """Bytes since the last write."""
+    number: int = 0
+    """Of the exchange in the file, from the first write on."""
 
     @classmethod
     def begin(cls, recorder: Recorder, step: Send) -> Tape:
@@ -138,7 +170,13 @@ class Tape:
 
     def _add(self, kind: str, **told: Any) -> None:
         if not self.over:
-            self.happenings.append(Happening(self.recorder.clock() - self.began, kind, **told))
+            happening = Happening(self.recorder.clock() - self.began, kind, **told)
+            self.happenings.append(happening)
+            self.raw += happening.chunk
+            self.held += len(happening.chunk)
+            if self.held >= PART_BYTES:
+                self.held = 0
+                self.recorder.write(self)
 
     def head(self, head: Head) -> None:
         """Note the head; what compresses the body nevertheless is undone for the cassette."""
@@ -192,21 +230,49 @@ class Tape:
         self.end()
 
     def end(self) -> None:
-        """Hand the exchange over, once."""
-        if self.over:
-            return
-        self.over = True
+        """Write the rest, once."""
+        if not self.over:
+            self.over = True
+            self.recorder.write(self)
+
+    # -- what is written -----------------------------------------------------------------------------------
+
+    def recorded(self) -> RecordedExchange:
+        """Return the exchange as far as it is held here."""
         request = self.step.request
-        self.recorder.ended(
-            RecordedExchange(
-                request.method,
-                request.url,
-                request.headers,
-                request.body,
-                tuple(self.happenings),
-                self.step.farewell,
-            )
+        return RecordedExchange(
+            request.method,
+            request.url,
+            request.headers,
+            request.body,
+            tuple(self.happenings),
+            self.step.farewell,
         )
+
+    def clean_frames(self, scrubber: Scrubber) -> None:
+        """Clean the bytes up to the end of the last whole frame; what is cut inside a frame could be half an id."""
+        end = len(self.raw)
+        if not self.over and end < LONGEST_FRAME:
+            ends = (self.raw.rfind(mark) + len(mark) for mark in FRAME_ENDS if mark in self.raw)
+            end = max(ends, default=0)
+        self.clean += scrubber.part(bytes(self.raw[:end]))
+        del self.raw[:end]
+
+    def taken(self, scrubber: Scrubber) -> Iterator[Happening]:
+        """Yield, and forget, what has been cleaned as a whole: a chunk keeps its bounds."""
+        self.clean_frames(scrubber)
+        done = 0
+        for happening in self.happenings:
+            size = len(happening.chunk)
+            if size > len(self.clean):
+                break
+            done += 1
+            if happening.kind == "chunk":
+                yield replace(happening, chunk=bytes(self.clean[:size]))
+                del self.clean[:size]
+            else:
+                yield scrubber.happening(happening)
+        del self.happenings[:done]
 
 
 def _without(headers: Mapping[str, str], name: str) -> dict[str, str]:

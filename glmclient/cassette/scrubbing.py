@@ -57,6 +57,7 @@ class Scrubber:
 
     def __init__(self) -> None:
         self._placeholders: dict[bytes, bytes] = {}
+        self._made: set[bytes] = set()
         self._secrets: set[bytes] = set()
 
     # -- what is to go -------------------------------------------------------------------------------------
@@ -73,9 +74,10 @@ class Scrubber:
         """Return what stands for an id: of the same length and shape, with a number for its end."""
         known = self._placeholders.get(value)
         if known is None:
-            if value in self._placeholders.values():
+            if value in self._made:
                 return value  # it is one already: a cassette that is recorded from a replay
             known = self._placeholders[value] = _shaped(value, len(self._placeholders) + 1)
+            self._made.add(known)
         return known
 
     def _clean(self, text: bytes) -> bytes:
@@ -95,6 +97,21 @@ class Scrubber:
 
     def exchange(self, recorded: RecordedExchange) -> RecordedExchange:
         """Return an exchange without secrets and ids."""
+        chunks = [h.chunk for h in recorded.happenings if h.kind == "chunk"]
+        answer = b"".join(chunks)
+        self.learn(recorded)
+        self._learn(answer)
+        pieces = iter(_cut(self._clean(answer), map(len, chunks)))
+        happenings = tuple(
+            replace(h, chunk=next(pieces)) if h.kind == "chunk" else self.happening(h)
+            for h in recorded.happenings
+        )
+        return replace(self.request(recorded), happenings=happenings)
+
+    # An answer that is long is cleaned in parts, as it comes: what a part holds is cleaned in all later ones, too.
+
+    def learn(self, recorded: RecordedExchange) -> None:
+        """Take note of the secrets and ids in a request, and in the heads of its response."""
         self._secrets.update(_keys(recorded.headers))
         heads = [h.head.headers for h in recorded.happenings if h.head is not None]
         for name, value in (
@@ -102,25 +119,25 @@ class Scrubber:
         ):
             if is_id(name) and not is_credential(name):
                 self._placeholder(value.encode())
-        chunks = [h.chunk for h in recorded.happenings if h.kind == "chunk"]
-        answer = b"".join(chunks)
-        for text in (recorded.body or b"", answer):
-            self._learn(text)
+        self._learn(recorded.body or b"")
         for name, value in _query(recorded.url):
             if name in ID_NAMES:
                 self._placeholder(value.encode())
-        pieces = iter(_cut(self._clean(answer), map(len, chunks)))
-        happenings = tuple(
-            replace(h, chunk=next(pieces)) if h.kind == "chunk" else self._happening(h)
-            for h in recorded.happenings
-        )
+
+    def request(self, recorded: RecordedExchange) -> RecordedExchange:
+        """Return the request alone, without secrets and ids; `learn` comes first."""
         return replace(
             recorded,
             url=self._url(recorded.url),
             headers=self._headers(recorded.headers),
             body=None if recorded.body is None else self._clean(recorded.body),
-            happenings=happenings,
+            happenings=(),
         )
+
+    def part(self, answer: bytes) -> bytes:
+        """Return a part of an answer without secrets and ids. It must begin and end between two frames."""
+        self._learn(answer)
+        return self._clean(answer)
 
     def question(self, question: Question) -> Question:
         """Return a question without secrets and ids."""
@@ -130,7 +147,8 @@ class Scrubber:
             {name: self._member(name, value) for name, value in question.options.items()},
         )
 
-    def _happening(self, happening: Happening) -> Happening:
+    def happening(self, happening: Happening) -> Happening:
+        """Return anything but a chunk without secrets and ids."""
         if happening.head is None:
             return replace(happening, detail=self._text(happening.detail))
         head = happening.head
