@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
+from typing import Any
 
 import pytest
 
-from glmclient import APIStatusError, StreamInterrupted
+from glmclient import APIConnectionError, APIStatusError, LimitExceeded, StreamInterrupted
 from tests.faults.server import FaultServer, Peer, chunk, head
 from tests.providers.chatglm.wire import HELLO, HELLO_EVENTS, HELLO_TEXT, snapshots
+from tests.providers.gradio.scripted import config
 
-from .driver import Driver
+from .driver import EVERY_BACKEND, Driver
 
 BODY = b"".join(HELLO)
 
@@ -265,3 +269,85 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used(driver: Driver
                 assert (await client.chat("Hello")).text == HELLO_TEXT
                 await driver.wait(closed)
         assert (server.connections, len(server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("newest", [False, True], ids=["this http.client", "the newest"])
+async def test_a_trailer_without_end_is_a_header_that_is_too_long(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    """The newest http.client counts its lines, and raises what it raises for too many header fields."""
+    if newest:
+
+        def counted(response: Any) -> None:
+            for _ in range(100):
+                if response.fp.readline() in (b"\r\n", b"\n", b""):
+                    return
+            raise HTTPException("got more than 100 headers")
+
+        monkeypatch.setattr(HTTPResponse, "_read_and_discard_trailer", counted)
+
+    def play(peer: Peer) -> None:
+        peer.send(head(), b"0\r\n")
+        while True:
+            peer.send(b"X: " + b"y" * 990 + b"\r\n")
+
+    with FaultServer(play) as server:
+        async with driver.client(base_url=server.url, retry=None) as client:
+            with pytest.raises(LimitExceeded) as caught:
+                await client.chat("Hello")
+    assert caught.value.limit == "header"
+
+
+# -- bodies of a known length that are no stream -----------------------------------------------------------
+
+MODELS = b'{"object":"list","data":[{"id":"m","object":"model"}]}'
+CONFIG = json.dumps(config()).encode()
+JOINED = b'{"event_id": "e0e0e0e0e0e0"}'
+
+
+def cut(body: bytes) -> Callable[[Peer], None]:
+    """The body is whole JSON: only its length tells that it was cut."""
+
+    def play(peer: Peer) -> None:
+        peer.send(head(kind="application/json", length=len(body) + 10), body)
+        peer.close()
+
+    return play
+
+
+@EVERY_BACKEND
+async def test_a_list_of_models_that_is_cut(driver: Driver) -> None:
+    with FaultServer(cut(MODELS)) as server:
+        async with driver.client("openai", base_url=server.url, model="m", retry=None) as client:
+            with pytest.raises(APIConnectionError):
+                await client.models()
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("path", ["config", "join"])
+async def test_a_page_or_a_place_in_the_queue_that_is_cut(driver: Driver, path: str) -> None:
+    def whole(peer: Peer) -> None:
+        peer.reply(200, CONFIG, kind="application/json")
+
+    plays = [cut(CONFIG)] if path == "config" else [whole, cut(JOINED)]
+    with FaultServer(*plays) as server:
+        async with driver.client("qwen", base_url=server.url, retry=None) as client:
+            with pytest.raises(APIConnectionError):
+                await client.chat("Hello")
+        assert len(server.requests) == len(plays)
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("status", [200, 503])
+async def test_an_answer_or_a_refusal_as_json_that_is_cut(driver: Driver, status: int) -> None:
+    """The status of a refusal says what happened, also if its body is cut."""
+    body = b'{"error":{"code":"1302","message":"slow"}}'
+
+    def play(peer: Peer) -> None:
+        peer.send(head(status, kind="application/json", length=len(body) + 10), body)
+        peer.close()
+
+    with FaultServer(play) as server:
+        async with driver.client("zai", base_url=server.url, api_key="k.k", retry=None) as client:
+            with pytest.raises(APIConnectionError if status == 200 else APIStatusError):
+                await client.chat("Hello")

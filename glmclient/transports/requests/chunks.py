@@ -58,6 +58,14 @@ class ChunkedResponse(HTTPResponse):
             raise BadChunk(f"{data!r} is not the end of a chunk")
         return data
 
+    def _read_and_discard_trailer(self) -> None:
+        # The newest versions of http.client count the lines of a trailer as they count header fields. Here the bytes
+        # are counted, by the connection's allowance, as for every other part of the framing.
+        assert self.fp is not None
+        while (line := self.fp.readline(_LINE + 1)) not in (b"\r\n", b"\n", b""):
+            if len(line) > _LINE:
+                raise LineTooLong("trailer line")
+
     def _buffered(self, reader: Any, n: int) -> bytes:
         data: bytes = reader.peek(1)
         size, position, consumed = len(data), 0, 0

@@ -329,6 +329,7 @@ requests' own exceptions are not named: each has one of urllib3's in its chain.
 
 _WORDS: tuple[tuple[FailureKind, str], ...] = (
     ("proxy", "Tunnel connection failed"),
+    ("limit", r"got more than \d+ trailer"),
     ("headers", "got more than"),
 )
 """What http.client says where it has no class of its own."""
