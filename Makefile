@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-real check lint types docs package bench bench-quick soak fuzz clean
+.PHONY: help demo test test-real test-versions check lint types docs package bench bench-quick soak fuzz clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,9 @@ test: $(VENV)/.test ## run every test, in parallel, with coverage; WORKERS=n
 
 test-real: $(VENV)/.test ## test beside real libraries, each in an environment of its own; ARGS="langchain"
 	@$(BIN)/python scripts/test_real.py $(ARGS)
+
+test-versions: $(VENV)/bin/python ## core suites on the lowest and newest versions, and other Pythons; ARGS="lowest"
+	@$(BIN)/python scripts/test_versions.py $(ARGS)
 
 check: lint types docs package ## everything but the tests: lint, format, types, documents, packages
 
