@@ -1,4 +1,4 @@
-"""A program that opens a client and a stream before its server forks: the parent reads on while a worker leaves both."""
+"""Opens a client and a stream before the server forks: the parent reads on while a worker leaves both."""
 
 from __future__ import annotations
 
