@@ -238,7 +238,11 @@ def needs_names(page: Page, name: str | None = None, index: int | None = None) -
             or any(_SYSTEM.search(_words(each, ())) for each in boxes)
         ):
             continue
-        if any(not each.label and not each.hidden for each in boxes):
+        starts = {id for id, _ in function.triggers}
+        # The box that starts the function is the question, and so is the only one that the page shows.
+        visible = [each for each in boxes if not each.hidden]
+        others = [each for each in visible if each.id not in starts]
+        if len(visible) > 1 and any(not each.label for each in others):
             return True
     return False
 
