@@ -92,7 +92,7 @@ class OpenBody:
             # This ends the chunk before. The size of the next one is not here yet.
             reader.read(len(CHUNK_END))
             response.chunk_left = None
-        if isinstance(sock.sock, ssl.SSLSocket) and sock.sock.pending():
+        if _decrypted(sock.sock):
             return True
         return bool(urllib3.util.wait_for_read(sock.plain, seconds))
 
@@ -112,6 +112,15 @@ class OpenBody:
         if self._left:  # in a finalizer no lock may be waited for: only the socket is let go
             wake(self._sock.plain)
             self._sock.sock.close()
+
+
+def _decrypted(layer: Any) -> bool:
+    """Return whether TLS holds bytes already, which the system's socket does not show."""
+    while hasattr(layer, "incoming"):  # urllib3's TLS within TLS
+        if layer.incoming.pending or layer.sslobj.pending():
+            return True
+        layer = layer.socket
+    return isinstance(layer, ssl.SSLSocket) and layer.pending() > 0
 
 
 Key: TypeAlias = tuple[str, "str | None"]
