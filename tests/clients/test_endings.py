@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import threading
 import time
+import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,3 +250,49 @@ def test_nothing_hangs_when_the_socket_is_gone() -> None:
         body._sock.plain.shutdown(socket.SHUT_RDWR)
         assert client.chat("Hello").text == HELLO_TEXT
         assert server.connections == 2
+
+
+def test_bytes_that_tls_within_tls_holds() -> None:
+    def layer(raw: int, decrypted: int) -> Any:
+        return SimpleNamespace(
+            incoming=SimpleNamespace(pending=raw),
+            sslobj=SimpleNamespace(pending=lambda: decrypted),
+            socket=None,
+        )
+
+    assert unfinished._decrypted(layer(1, 0)) and unfinished._decrypted(layer(0, 1))
+    assert not unfinished._decrypted(layer(0, 0))
+
+
+def test_the_sweeping_thread_ends_with_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "LINGER_SECONDS", 0.0)
+    aside = unfinished.Unfinished(Endings())
+    reference = weakref.ref(aside)
+    unfinished._sweep(reference)
+    assert aside._sweeping is None
+    del aside
+    unfinished._sweep(reference)
+    assert reference() is None
+
+
+@pytest.mark.usefixtures("lingering")
+@pytest.mark.parametrize("backend", ["httpx", "aiohttp"])
+def test_a_client_that_is_closed_on_another_event_loop(backend: Any) -> None:
+    """The loop that reads the body closes its connection itself."""
+    asked, closed = threading.Event(), threading.Event()
+
+    async def ask(client: AsyncClient) -> None:
+        assert (await client.chat("Hello")).text == HELLO_TEXT
+        asked.set()
+        (body,) = client._transport.open_bodies._bodies  # type: ignore[attr-defined]
+        await asyncio.wait_for(body.done.wait(), SECONDS)
+        closed.set()
+
+    with FaultServer(open_ended) as server:
+        client = AsyncClient(base_url=server.url, timeout=PATIENT, http_backend=backend)
+        thread = threading.Thread(target=lambda: asyncio.run(ask(client)))
+        thread.start()
+        assert asked.wait(SECONDS)
+        asyncio.run(client.aclose())
+        assert closed.wait(SECONDS)
+        thread.join(SECONDS)
