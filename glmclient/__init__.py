@@ -81,6 +81,8 @@ if TYPE_CHECKING:
     from .providers.base import Model as Model
     from .providers.base import Provider as Provider
     from .providers.chat_completions.provider import BigModel as BigModel
+    from .providers.chat_completions.provider import DashScope as DashScope
+    from .providers.chat_completions.provider import DashScopeIntl as DashScopeIntl
     from .providers.chat_completions.provider import OpenAICompatible as OpenAICompatible
     from .providers.chat_completions.provider import Zai as Zai
     from .providers.chatglm.provider import ChatGLM as ChatGLM
@@ -124,7 +126,7 @@ _HOMES = {
     "providers.base": "Capabilities Model Provider",
     "providers.chatglm.provider": "ChatGLM",
     "providers.gradio.provider": "Gradio",
-    "providers.chat_completions.provider": "BigModel OpenAICompatible Zai",
+    "providers.chat_completions.provider": "BigModel DashScope DashScopeIntl OpenAICompatible Zai",
     "clients.sync_client": "SyncClient",
     "runs.async_run": "AsyncRun",
     "runs.functions": "Tool tool",
@@ -155,6 +157,8 @@ __all__ = [
     "CodeReplace",
     "ConfigurationError",
     "Conversation",
+    "DashScope",
+    "DashScopeIntl",
     "Event",
     "ExchangeInfo",
     "ExecutionOutput",

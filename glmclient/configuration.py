@@ -130,6 +130,8 @@ def _provider(
     headers: Mapping[str, str] | None,
     key_goes_along: bool,
 ) -> Provider:
+    if api_key == "":
+        api_key = None  # what an unset variable gives
     if isinstance(provider, Provider):
         if api_key is not None or base_url is not None or headers is not None:
             raise ConfigurationError(
@@ -140,7 +142,7 @@ def _provider(
     info = service(provider)
     if api_key is not None and (not isinstance(api_key, str) or not api_key.strip()):
         raise ConfigurationError(
-            "api_key must be a string that is not empty; leave it out to use the environment."
+            "api_key must be a string that is not blank; leave it out to use the environment."
         )
     if api_key is not None and not info.takes_key:
         raise ConfigurationError(info.key_advice or f"{info.name} takes no api_key; leave it out.")

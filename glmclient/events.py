@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .json_text import parse_json
+
 __all__ = [
     "CodeDelta",
     "CodeReplace",
@@ -219,6 +221,8 @@ class Finish:
         continuation: opaque; what ``continue_from=`` gives back to the service to go on. Not compared
             and not shown, because it may hold the conversation.
         empty: the answer ended with neither text nor tool calls. It may have reasoning, images or code.
+        reasoning_name: the member of a message under which the service told its reasoning, where that is not
+            ``reasoning_content``; empty if the reasoning stood in the text. ``Reply.message()`` sends it back so.
     """
 
     reason: FinishReason
@@ -231,6 +235,7 @@ class Finish:
     message: str | None = None
     continuation: str | None = field(default=None, compare=False, repr=False)
     empty: bool = False
+    reasoning_name: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,29 +265,6 @@ def in_notebook(function: str, value: object) -> Any:
     import importlib
 
     return getattr(importlib.import_module(".notebook", __package__), function)(value)
-
-
-def parse_json(text: str, what: str, partial: Any = None) -> Any:
-    """Return ``text`` parsed from JSON.
-
-    Args:
-        what: how an error names the text.
-        partial: the `Reply` that an error carries.
-
-    Raises:
-        ProtocolError: it is not JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        from .errors import ProtocolError
-
-        raise ProtocolError(
-            f"{what} is not JSON ({error}); its raw text is in `.frame`. "
-            "Ask the model for JSON in the prompt too, or parse the text yourself.",
-            frame=text,
-            partial=partial,
-        ) from None
 
 
 Event: TypeAlias = (

@@ -16,10 +16,20 @@ Messages: TypeAlias = str | Sequence[Message]
 """One user message as text, or a sequence of messages."""
 
 ROLES = ("system", "user", "assistant", "tool")
+_OPENAI_ROLES = ("system", "developer", "user", "assistant", "tool")
+_WITHOUT_TEXT = (
+    *("reasoning_content", "reasoning", "reasoning_details", "thinking", "refusal", "audio"),
+    "function_call",
+)
+"""What an assistant message of compatible servers may hold in place of text."""
 
 
-def checked_messages(messages: Messages) -> tuple[dict[str, Any], ...]:
+def checked_messages(messages: Messages, *, compatible: bool = False) -> tuple[dict[str, Any], ...]:
     """Return the messages as new mappings, so that the caller's objects stay untouched.
+
+    Args:
+        compatible: also accept what OpenAI-compatible servers take: the role ``developer``, and assistant messages
+            that hold reasoning and no text.
 
     Raises:
         ConfigurationError: there are none, or one is not ``{"role", "content"}``; the error names its index.
@@ -33,25 +43,33 @@ def checked_messages(messages: Messages) -> tuple[dict[str, Any], ...]:
         )
     if not messages:
         raise ConfigurationError("messages is empty; give at least one user message.")
-    return tuple(_checked(index, message) for index, message in enumerate(messages))  # type: ignore[arg-type]
+    return tuple(
+        _checked(index, message, compatible)  # type: ignore[arg-type]
+        for index, message in enumerate(messages)
+    )
 
 
-def _checked(index: int, message: Message) -> dict[str, Any]:
+def _checked(index: int, message: Message, compatible: bool) -> dict[str, Any]:
     where = f"messages[{index}]"
     if not isinstance(message, Mapping):
         raise ConfigurationError(
             f"{where} must be a mapping with 'role' and 'content', not {type(message).__name__}."
         )
+    roles = _OPENAI_ROLES if compatible else ROLES
     if "role" not in message:
-        raise ConfigurationError(f"{where} has no 'role'; give one of {', '.join(ROLES)}.")
+        raise ConfigurationError(f"{where} has no 'role'; give one of {', '.join(roles)}.")
     role = message["role"]
-    if role not in ROLES:
+    if role not in roles:
+        hint = " Use the role 'system'." if role == "developer" else ""
         raise ConfigurationError(
-            f"{where} has the role {role!r}; it must be one of {', '.join(ROLES)}."
+            f"{where} has the role {role!r}; it must be one of {', '.join(roles)}.{hint}"
         )
     content = message.get("content")
-    if content is None and role == "assistant" and message.get("tool_calls"):
-        return dict(message)  # a call without words, as the platforms themselves write it
+    if role == "assistant" and content in (None, [], ()):
+        if content is None and message.get("tool_calls"):
+            return dict(message)  # a call without words, as the platforms themselves write it
+        if compatible and any(message.get(name) for name in ("tool_calls", *_WITHOUT_TEXT)):
+            return dict(message)
     if isinstance(content, str):
         if not content.strip() and role == "user":
             raise ConfigurationError(f"{where} is a user message without text; say something.")

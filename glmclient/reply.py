@@ -16,8 +16,8 @@ from .events import (
     Unknown,
     Usage,
     in_notebook,
-    parse_json,
 )
+from .json_text import parse_json
 
 if TYPE_CHECKING:
     # Only checkers know the default of a type variable before Python 3.13.
@@ -88,10 +88,13 @@ class Reply(Generic[T]):
     def json(self) -> Any:
         """Return the text parsed from JSON, for answers asked for with ``response_format``.
 
+        The value may stand in one Markdown fence, or have prose around it; the first object or array counts then. Line
+        breaks and other control characters inside strings are accepted.
+
         Raises:
             ProtocolError: it is not JSON; the raw text is in ``.frame`` and on ``.partial.text``.
         """
-        return parse_json(self.text, "the answer", self)
+        return parse_json(self.text, "the answer", self, within=True)
 
     def _repr_html_(self) -> str:
         return str(in_notebook("reply_html", self))
@@ -99,12 +102,13 @@ class Reply(Generic[T]):
     def message(self) -> Mapping[str, Any]:
         """Return this answer as the assistant message that continues the conversation.
 
-        Reasoning goes back verbatim beside tool calls, as the platform wants it
-        (``docs/wire/open-platform.md`` §1.4, "Messages").
+        Reasoning goes back verbatim, as the platform wants it beside tool calls (``docs/wire/open-platform.md`` §1.4,
+        "Messages"), under the name under which it came: some servers refuse any other.
         """
         message: dict[str, Any] = {"role": "assistant", "content": self.text}
-        if self.reasoning:
-            message["reasoning_content"] = self.reasoning
+        name = self.finish.reasoning_name if self.finish is not None else None
+        if self.reasoning and name != "":
+            message[name or "reasoning_content"] = self.reasoning
         if self.tool_calls:
             message["tool_calls"] = [
                 {
@@ -130,7 +134,7 @@ def reply_data(reply: Reply) -> dict[str, Any]:
         del data["parsed"]
     finish = None if reply.finish is None else dataclasses.asdict(reply.finish)
     if finish is not None:
-        del finish["continuation"]
+        del finish["continuation"], finish["reasoning_name"]
     return {
         **data,
         "tool_calls": [dataclasses.asdict(call) for call in reply.tool_calls],

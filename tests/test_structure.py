@@ -63,7 +63,17 @@ LAZY = {
 # A package imports its own layer and those below. A name that is missing here is an error of this table.
 LAYERS = {
     **dict.fromkeys(
-        ("_exhaustive", "_version", "closing", "events", "reply", "errors", "messages"), 0
+        (
+            "_exhaustive",
+            "_version",
+            "closing",
+            "events",
+            "json_text",
+            "reply",
+            "errors",
+            "messages",
+        ),
+        0,
     ),
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),

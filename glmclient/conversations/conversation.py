@@ -217,7 +217,7 @@ class BaseConversation(Generic[C, S]):
 
         The messages are the whole conversation, or only the part that the service does not remember.
         """
-        checked = checked_messages(said)
+        checked = checked_messages(said, compatible=True)
         self._settle()
         stream = self._pending
         if stream is not None:

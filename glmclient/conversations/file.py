@@ -88,7 +88,7 @@ class SavedConversation:
             if not isinstance(known[name], kind) and not (optional and known[name] is None):
                 raise ConfigurationError(f"{shown} is damaged: its {name!r} is no {kind.__name__}.")
         said = known.pop("messages")
-        return cls(messages=checked_messages(said) if said else (), **known)
+        return cls(messages=checked_messages(said, compatible=True) if said else (), **known)
 
 
 _FIELDS: Mapping[str, tuple[type, bool]] = {

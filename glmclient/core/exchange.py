@@ -24,7 +24,14 @@ from ..errors import (
 from ..events import Event, Finish, Notice, QueueStatus, TextDelta
 from .compression import ContentDecoder, content_decoder
 from .deadlines import Deadlines
-from .failures import Progress, ended_early, head_too_long, meaning, too_many_events
+from .failures import (
+    Progress,
+    beyond_python,
+    ended_early,
+    head_too_long,
+    meaning,
+    too_many_events,
+)
 from .held import AnswerSize
 from .http import Head, Request, origin
 from .identity import Identity
@@ -54,6 +61,9 @@ __all__ = ["Admit", "Exchange", "Flow", "Read", "Release", "Send", "Sleep", "Ste
 log: logging.Logger = logging.getLogger("glmclient.exchange")
 
 T = TypeVar("T")
+
+_BEYOND_PYTHON = (RecursionError, OverflowError)
+"""What Python raises for JSON that is nested too deeply, or for a number that is too large, wherever it is used."""
 
 DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.002
@@ -261,6 +271,8 @@ class Exchange:
                     decoder.end(batch)
             except GLMError as error:
                 failure = error
+            except _BEYOND_PYTHON as error:
+                failure = beyond_python(error)
             if decoder.done:
                 self._mark_empty(batch)
             if batch:
@@ -367,6 +379,8 @@ class Exchange:
                 error = self.failed(failure)
             except GLMError as refusal:
                 error = self.completed(refusal)
+            except _BEYOND_PYTHON as beyond:
+                error = self.completed(beyond_python(beyond))
             self._end_turns(_outcome(error), error)
             self.tell_failure(error)
             delay = self._delay(error)

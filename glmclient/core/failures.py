@@ -19,7 +19,14 @@ from ..errors import (
 from .deadlines import Deadlines
 from .limits import Limits
 
-__all__ = ["Progress", "ended_early", "head_too_long", "meaning", "too_many_events"]
+__all__ = [
+    "Progress",
+    "beyond_python",
+    "ended_early",
+    "head_too_long",
+    "meaning",
+    "too_many_events",
+]
 
 _HEAD = "the head of the response"
 _AGAIN = "What came is on `error.partial`; ask again for a whole answer."
@@ -137,6 +144,19 @@ def head_too_long(limits: Limits, size: int, fields: int) -> LimitExceeded | Non
     if fields > limits.headers:
         return _too_long("headers", "fields", limits.headers, fields)
     return None
+
+
+def beyond_python(error: Exception) -> ProtocolError:
+    """Return the error for a value from outside that Python cannot work with."""
+    what = (
+        "is nested too deeply"
+        if isinstance(error, RecursionError)
+        else "holds a number that is too large"
+    )
+    return ProtocolError(
+        f"the service sent JSON that {what} for Python ({error}). Ask for another form of answer, or check what stands "
+        "between the service and this client."
+    )
 
 
 def too_many_events(count: int, limits: Limits) -> LimitExceeded:

@@ -65,6 +65,11 @@ class Capabilities:
     """The names of the options that ``stream`` and ``chat`` take for this service; ``None`` if the provider does not
     declare them, so that only asking tells."""
 
+    @property
+    def json_schema(self) -> bool:
+        """The service enforces a JSON schema that is given as ``response_format``."""
+        return self.schemas == "json_schema"
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

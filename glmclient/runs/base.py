@@ -77,7 +77,7 @@ class BaseRun(Generic[S]):
         self._client = client
         self._max_rounds = max_rounds
         self._raises = raise_tool_errors
-        self._history: list[dict[str, Any]] = list(checked_messages(messages))
+        self._history: list[dict[str, Any]] = list(checked_messages(messages, compatible=True))
         """The question and the rounds that are complete."""
         self._asked = len(self._history)
         configuration = client._configuration

@@ -6,24 +6,20 @@ begin, so prose with braces before the value does no harm.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import SchemaProblem
+from ..json_text import DECODER, containers_in
 from .references import VALUE
 from .shapes import Misfit, Shape
 
 __all__ = ["value_in"]
 
-_DECODER = json.JSONDecoder(strict=False)  # models write line breaks inside strings
-_START = re.compile(r"[{\[]")
 _SCALAR = re.compile(
     r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\b(?:true|false|null)\b', re.DOTALL
 )
-_BUDGET = 64
-"""Characters that failed attempts may read, as a multiple of the length of the text."""
 
 
 def value_in(text: str, shape: Shape, *, wrapper: bool) -> tuple[Any, Any]:
@@ -55,32 +51,13 @@ def _candidates(data: Any, wrapper: bool) -> Iterator[Any]:
 
 def _values(text: str) -> Iterator[Any]:
     try:
-        yield _DECODER.decode(text)
+        yield DECODER.decode(text)
         return
     except (ValueError, RecursionError):
         pass  # there is something around it
-    yield from _containers(text)
+    yield from containers_in(text)
     for match in _SCALAR.finditer(text):
         try:
-            yield _DECODER.decode(match[0])
+            yield DECODER.decode(match[0])
         except ValueError:
             continue
-
-
-def _containers(text: str) -> Iterator[Any]:
-    position, budget = 0, _BUDGET * len(text) + 1_000
-    while match := _START.search(text, position):
-        start = match.start()
-        try:
-            data, position = _DECODER.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            budget -= error.pos - start
-            # A text of many open brackets would be read once for each of them.
-            position = start + 1 if budget > 0 else max(error.pos, start + 1)
-        except (ValueError, RecursionError):
-            position = start + 1
-            budget -= len(text) - start
-            if budget <= 0:
-                return
-        else:
-            yield data

@@ -69,7 +69,9 @@ class SchemaQuestion:
             return messages, chosen
         if form == JSON_MODE:
             chosen["response_format"] = {"type": "json_object"}
-        return _with_instruction(checked_messages(messages), self._instruction()), chosen
+        return _with_instruction(
+            checked_messages(messages, compatible=True), self._instruction()
+        ), chosen
 
     def _instruction(self) -> str:
         schema = json.dumps(self._prompt_schema, ensure_ascii=False)
@@ -84,7 +86,7 @@ class SchemaQuestion:
         """Return the messages of a further round, which send the problems back."""
         listed = "\n".join(f"- {each.path}: {each.message}" for each in problems[:20])
         return [
-            *checked_messages(messages),
+            *checked_messages(messages, compatible=True),
             {"role": "assistant", "content": text},
             {
                 "role": "user",

@@ -95,6 +95,7 @@ class AnswerReader:
         self._shown = False
         self._chosen = False
         self._complete = False
+        self._reasoning_names: set[str] = set()
         self._expected: dict[str, Any] = {}
         self._expected_text = True
 
@@ -171,11 +172,19 @@ class AnswerReader:
                 self._unknown(choice, _READ_CHOICE, out)
 
     def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        name = "reasoning_content"
+        reasoning = delta.get(name)
+        if not reasoning:
+            name = "reasoning"
+            reasoning = delta.get(name)
         if reasoning:
+<<<<<<< HEAD
             self.reasoning_member = (
                 "reasoning_content" if delta.get("reasoning_content") else "reasoning"
             )
+=======
+            self._reasoning_names.add(name)
+>>>>>>> 05e94ef (Habits of compatible servers: names of reasoning, messages without text, empty keys, JSON in fences, deep JSON)
             self._thinking(reasoning, out)
         content = delta.get("content")
         if content:
@@ -277,6 +286,8 @@ class AnswerReader:
         """Take it that what `repeat` gets stands in chunks like ``chunk``, at ``path``."""
         self._expected = chunk
         self._expected_text = path[-1] == "content"
+        if not self._expected_text:
+            self._reasoning_names.add(str(path[-1]))
 
     def repeat(self, texts: list[str], out: list[Event]) -> None:
         """Append the events of chunks that differ from the expected one in these texts."""
@@ -321,8 +332,18 @@ class AnswerReader:
                 response_id=self._told("id"),
                 request_id=self._told("request_id") or self._request_id,
                 message="".join(self._refusal) or None,
+                reasoning_name=self._reasoning_name(),
             )
         )
+
+    def _reasoning_name(self) -> str | None:
+        """Return under which name reasoning goes back, where that is not ``reasoning_content``.
+
+        A server that sends its reasoning in tags has no member for it.
+        """
+        if self._reasoning_names:
+            return None if "reasoning_content" in self._reasoning_names else "reasoning"
+        return "" if self._tags is not None and self._tags.split else None
 
     def _told(self, name: str) -> str | None:
         """Return what the last chunk tells under ``name``, or the first."""

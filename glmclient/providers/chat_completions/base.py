@@ -27,6 +27,14 @@ from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH, REASONING
 __all__ = ["Platform"]
 
 
+_CANNOT_STOP_THINKING = {
+    "1210": (
+        "The request asks for an answer without thinking, and some models (the GLM-5.3 family; GLM-5.2 on the coding "
+        "route) cannot stop it: leave `thinking` out, or give reasoning_effort='low'."
+    )
+}
+
+
 class Platform(Provider):
     """What the platform and compatible servers have in common.
 
@@ -60,9 +68,14 @@ class Platform(Provider):
         super().__init__(base_url=_without_endpoint(base_url), headers=headers, identity=identity)
         # Each site has parameters of its own, so the names cannot be part of the class attribute.
         self.supports = dataclasses.replace(self.supports, options=self.parameters.names)
+<<<<<<< HEAD
         self._key = None if api_key is None else Secret(checked_key(api_key))
         self._reasoning_member = REASONING
         """The member of a message in which reasoning is sent back: the one in which the server sends it."""
+=======
+        # An empty key is what an unset variable gives.
+        self._key = None if api_key in (None, "") else Secret(checked_key(api_key))
+>>>>>>> 05e94ef (Habits of compatible servers: names of reasoning, messages without text, empty keys, JSON in fences, deep JSON)
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question and write its body.
@@ -82,8 +95,11 @@ class Platform(Provider):
         content = body.completed(**(yield from self._completion(chat, exchange)))
         headers = {"Accept": EVENT_STREAM, "Content-Type": "application/json"}
         head = yield from exchange.send(self._request("POST", CHAT_PATH, headers, content))
+        refusals = self._refusals(head, exchange)
+        if chat.options.get("stops_thinking"):
+            refusals = dataclasses.replace(refusals, advice=_CANNOT_STOP_THINKING)
         if not 200 <= head.status < 300:
-            raise self._refusals(head, exchange).of_body((yield from exchange.refused(head)))
+            raise refusals.of_body((yield from exchange.refused(head)))
         answer = AnswerReader(
             self._service,
             think_tags=bool(chat.options.get("think_tags")),
@@ -91,7 +107,7 @@ class Platform(Provider):
             request_id=exchange.request_id,
             limits=exchange.limits,
         )
-        decoder = PlatformDecoder(answer, self._refusals(head, exchange), exchange.limits)
+        decoder = PlatformDecoder(answer, refusals, exchange.limits)
         yield from exchange.stream(head, decoder)
         self._reasoning_member = answer.reasoning_member or self._reasoning_member
 

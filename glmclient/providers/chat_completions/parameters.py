@@ -100,7 +100,11 @@ PLATFORM: Mapping[str, Check] = {
     "tools": platform_tools,
     "tool_choice": one_of(
         "auto",
-        instead="The platform knows no other: to forbid tools leave them out, to force one say so in the prompt.",
+        instead=(
+            "The platform documents no other: to forbid tools leave them out, to force one say so in the prompt. Some "
+            "models (glm-4.5-air) follow a forced choice, and others (glm-4.6) never answer: to send it all the same, "
+            "give extra_body={'tool_choice': ...}."
+        ),
     ),
     "response_format": platform_format,
     "stream_options": mapping,

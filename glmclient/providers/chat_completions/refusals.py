@@ -133,12 +133,14 @@ class Refusals:
         head: the response's status and headers.
         now: gives seconds since the epoch, to measure dates from.
         key: never shown, should the service repeat it.
+        advice: what to do about codes, where the request tells more than the table.
     """
 
     service: str
     head: Head
     now: Callable[[], float]
     key: Secret | None = field(default=None, repr=False)
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     def of_body(self, body: bytes) -> APIStatusError:
         """Return the error for a whole body: JSON, a page or plain text."""
@@ -179,9 +181,8 @@ class Refusals:
         """Classify by the service's code first, by its words second, by the status last (§3.2)."""
         row = CODES.get(said.code or "")
         if row is not None:
-            return self._built(
-                said, raw, kind=row.error, advice=row.advice or None, retryable=row.retry
-            )
+            advice = self.advice.get(said.code or "") or row.advice or None
+            return self._built(said, raw, kind=row.error, advice=advice, retryable=row.retry)
         status = self._meant_status(said)
         kind = ERROR_OF_STATUS.get(status) or (
             class_for_status(status) if status >= 300 else APIStatusError

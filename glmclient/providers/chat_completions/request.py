@@ -66,6 +66,7 @@ class Parameters:
         refused: what it does not take, and what to use.
         by_default: members of every body, unless given.
         official: it is the platform, whose documented rules for messages hold.
+        compatible: it takes every message of OpenAI's dialect.
     """
 
     service: str
@@ -73,6 +74,7 @@ class Parameters:
     refused: Mapping[str, str]
     by_default: Mapping[str, Any]
     official: bool
+    compatible: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -95,7 +97,10 @@ class Parameters:
         if "request_id" in given:
             # It is renewed for every attempt, so it is added when the attempt is made.
             own["request_id"] = self.checks["request_id"]("request_id", given.pop("request_id"))
-        said = [_without_nulls(message) for message in checked_messages(messages)]
+        said = [
+            _without_nulls(message)
+            for message in checked_messages(messages, compatible=self.compatible)
+        ]
         if self.official:
             _check_roles(said)
         body = {"messages": said, "stream": True, **defaults}
@@ -109,6 +114,8 @@ class Parameters:
             raise ConfigurationError(
                 "logprobs arrive as Unknown events; give include_unknown=True too."
             )
+        if self.official and _stops_thinking(body):
+            own["stops_thinking"] = True
         return said, Body(dump_json(body), frozenset(body), own)
 
     def _given(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +133,13 @@ def _without_nulls(message: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in message.items() if value is not None or name == "content"
     }
+
+
+def _stops_thinking(body: Mapping[str, Any]) -> bool:
+    """Tell whether a request asks for an answer without thinking, which some models refuse."""
+    thinking = body.get("thinking")
+    disabled = isinstance(thinking, Mapping) and thinking.get("type") == "disabled"
+    return disabled or body.get("reasoning_effort") == "none"
 
 
 def _check_roles(messages: list[dict[str, Any]]) -> None:
@@ -150,6 +164,7 @@ OPENAI_PARAMETERS = Parameters(
     OPENAI_REFUSED,
     {"stream_options": {"include_usage": True}},
     official=False,
+    compatible=True,
 )
 
 # Without the option its streams do not report usage either.

@@ -20,9 +20,11 @@ class ThinkTags:
     came before it was thinking, and is taken back from the text with a `TextReplace`.
     """
 
-    __slots__ = ("_before", "_held", "_thinking")
+    __slots__ = ("_before", "_held", "_thinking", "split")
 
     def __init__(self) -> None:
+        self.split: bool = False
+        """A tag was found: the server writes its thinking into the text."""
         self._thinking = False
         self._held = ""
         # The text so far, as long as a closing tag may still say that it was thinking; then None.
@@ -49,6 +51,7 @@ class ThinkTags:
                 self._take_back(out)
             self._thinking = tag == _OPEN
             self._before = None
+            self.split = True
             start = at + len(tag)
 
     def end(self, out: list[Event]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.compression import ACCEPT_ENCODING
 from ...core.exchange import Exchange, Flow
 from ...core.http import Request, checked_header_value, dump_json, merged_headers
 from ...core.identity import Identity
@@ -116,7 +115,7 @@ class ChatGLM(Provider):
     def _request(self, chat: Chat) -> Request:
         headers = {
             "Accept": "text/event-stream",
-            "Accept-Encoding": ACCEPT_ENCODING,
+            "Accept-Encoding": "identity",  # some proxies hold compressed streams back or cut them
             "Accept-Language": "en-US,en;q=0.9",
             "App-Name": "chatglm",
             "Authorization": "undefined",  # literally: what the page sends for a guest

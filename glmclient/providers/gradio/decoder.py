@@ -19,6 +19,9 @@ __all__ = ["SessionDecoder"]
 _SHOWN = 2000
 """Characters of a frame that an error holds."""
 
+_LARGEST = 1e15
+"""Seconds, steps or shares beyond it are not shown."""
+
 _SILENT = frozenset({"heartbeat", "process_starts", "close_stream"})
 """Messages that say nothing about the answer. The end is our own ``process_completed``: ``close_stream`` comes only
 when every event of the session is done, or never (§5, §6)."""
@@ -234,7 +237,10 @@ def _progress(item: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """Return a finite number; whole numbers may be larger than any float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < _LARGEST else None
 
 
 def _word(value: Any) -> str:

@@ -523,7 +523,7 @@ class Gradio(Provider):
         content_type: str = "application/json",
     ) -> Request:
         """Return a request to the configured host; what the page says of its ``root`` is never followed."""
-        own = {"Accept": accept}
+        own = {"Accept": accept, "Accept-Encoding": "identity"}
         if body is not None:
             own["Content-Type"] = content_type
         if cookies:
