@@ -17,6 +17,7 @@ from ...events import Event, Finish, FinishReason, ReasoningDelta, SearchResults
 from .think_tags import ThinkTags
 from .tool_calls import ToolFragments
 from .values import sources_of, usage_of
+from .wire import REASONING
 
 __all__ = ["FINISH_REASONS", "AnswerReader", "ChoiceFailed", "Path"]
 
@@ -77,8 +78,6 @@ class AnswerReader:
         request_id: str | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
     ) -> None:
-        self.reasoning_member: str | None = None
-        """The member of the deltas that held reasoning, once any came."""
         self._service = service
         self._tags = ThinkTags() if think_tags else None
         self._include_unknown = include_unknown
@@ -172,19 +171,13 @@ class AnswerReader:
                 self._unknown(choice, _READ_CHOICE, out)
 
     def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
-        name = "reasoning_content"
+        name = REASONING
         reasoning = delta.get(name)
         if not reasoning:
             name = "reasoning"
             reasoning = delta.get(name)
         if reasoning:
-<<<<<<< HEAD
-            self.reasoning_member = (
-                "reasoning_content" if delta.get("reasoning_content") else "reasoning"
-            )
-=======
             self._reasoning_names.add(name)
->>>>>>> 05e94ef (Habits of compatible servers: names of reasoning, messages without text, empty keys, JSON in fences, deep JSON)
             self._thinking(reasoning, out)
         content = delta.get("content")
         if content:
@@ -342,7 +335,7 @@ class AnswerReader:
         A server that sends its reasoning in tags has no member for it.
         """
         if self._reasoning_names:
-            return None if "reasoning_content" in self._reasoning_names else "reasoning"
+            return None if REASONING in self._reasoning_names else "reasoning"
         return "" if self._tags is not None and self._tags.split else None
 
     def _told(self, name: str) -> str | None:

@@ -16,13 +16,13 @@ from ...core.http import Head, Request, checked_key, load_json, merged_headers
 from ...core.identity import Identity
 from ...core.secrets import Secret
 from ...errors import ProtocolError
-from ...messages import Messages, checked_messages
+from ...messages import Messages
 from ..base import Capabilities, Chat, Model, Provider, checked_model
 from .answer import AnswerReader
 from .decoder import PlatformDecoder
 from .refusals import Refusals, is_refusal
 from .request import Body, Parameters
-from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH, REASONING
+from .wire import CHAT_PATH, EVENT_STREAM, MODELS_PATH
 
 __all__ = ["Platform"]
 
@@ -68,14 +68,8 @@ class Platform(Provider):
         super().__init__(base_url=_without_endpoint(base_url), headers=headers, identity=identity)
         # Each site has parameters of its own, so the names cannot be part of the class attribute.
         self.supports = dataclasses.replace(self.supports, options=self.parameters.names)
-<<<<<<< HEAD
-        self._key = None if api_key is None else Secret(checked_key(api_key))
-        self._reasoning_member = REASONING
-        """The member of a message in which reasoning is sent back: the one in which the server sends it."""
-=======
         # An empty key is what an unset variable gives.
         self._key = None if api_key in (None, "") else Secret(checked_key(api_key))
->>>>>>> 05e94ef (Habits of compatible servers: names of reasoning, messages without text, empty keys, JSON in fences, deep JSON)
 
     def prepare(self, messages: Messages, model: str | None, options: Mapping[str, Any]) -> Chat:
         """Check a question and write its body.
@@ -84,8 +78,6 @@ class Platform(Provider):
             ConfigurationError: something in it is wrong, or this service cannot honour it.
         """
         model = checked_model(model) or self.default_model
-        if self._reasoning_member != REASONING:
-            messages = _with_reasoning_in(self._reasoning_member, messages)
         said, body = self.parameters.body(messages, model, options)
         return Chat(tuple(said), model, {**body.options, "body": body})
 
@@ -109,7 +101,6 @@ class Platform(Provider):
         )
         decoder = PlatformDecoder(answer, refusals, exchange.limits)
         yield from exchange.stream(head, decoder)
-        self._reasoning_member = answer.reasoning_member or self._reasoning_member
 
     def list_models(self, exchange: Exchange) -> Flow[tuple[Model, ...]]:
         """Ask for the models that the service offers.
@@ -174,16 +165,6 @@ class Platform(Provider):
     @property
     def _service(self) -> str:
         return f"the service at {self.url}"
-
-
-def _with_reasoning_in(member: str, messages: Messages) -> Messages:
-    """Return messages whose reasoning has the name that the server uses (``docs/wire/open-platform.md`` §5)."""
-    return [
-        {member if name == REASONING else name: value for name, value in message.items()}
-        if message["role"] == "assistant"
-        else message
-        for message in checked_messages(messages)
-    ]
 
 
 def _without_endpoint(url: str | None) -> str | None:
