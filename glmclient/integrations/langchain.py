@@ -92,7 +92,7 @@ class ChatGLMClient(BaseChatModel):
         return {**named, "model_kwargs": {**further, **named.get("model_kwargs", {})}}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the arguments alone: clients are made anew where a copy is used."""
+        """Return the arguments alone: a copy makes clients of its own."""
         state: dict[str, Any] = super().__getstate__()
         clients = ("_client", "_async_client")
         return {**state, "__dict__": {k: v for k, v in self.__dict__.items() if k not in clients}}
@@ -153,7 +153,7 @@ class ChatGLMClient(BaseChatModel):
         chosen = {**own, **self.model_kwargs, **options}
         if stop is not None:
             chosen["stop"] = stop
-        chosen.pop("stream", None)  # LangChain's switch of streaming, which has been followed here
+        chosen.pop("stream", None)  # LangChain's switch of streaming, which chose this method
         return {
             name: v for name, v in chosen.items() if v is not None and (name, v) != ("stop", [])
         }

@@ -10,20 +10,22 @@ import functools
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from ..clients.async_client import AsyncClient
 from ..clients.sync_client import SyncClient
 from ..configuration import environment_key_fits
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, GLMError
 from ..events import Event, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
 from ..options import ChatOptions
-from ..providers import ServiceInfo, services
+from ..providers import ServiceInfo, service, services
 from ..providers.base import Provider
 from ..reply import Reply, reply_data
 from . import missing_extra
 
 try:
+    import click
     import llm
     from llm.models import ServerSideTool
     from llm.parts import (
@@ -39,7 +41,7 @@ try:
 except ImportError as error:
     raise missing_extra("llm", error) from None
 
-__all__ = ["AsyncGLMClient", "GLMClient", "register_models"]
+__all__ = ["AsyncGLMClient", "GLMClient", "register_commands", "register_models"]
 
 log: logging.Logger = logging.getLogger("glmclient.llm")
 
@@ -52,6 +54,7 @@ _ANSWERED_BY_LLM = {"continuation", "include_status", "include_unknown", "tools"
 @llm.hookimpl
 def register_models(register: Callable[..., None]) -> None:
     """Register the models of all services; llm calls this."""
+    listed = _listed()
     for info in services():
         try:
             provider = _offline(info)
@@ -59,14 +62,63 @@ def register_models(register: Callable[..., None]) -> None:
             # A service of another distribution that cannot be used must not keep llm from all other models.
             log.warning("the models of the service %r are not available: %s", info.name, error)
             continue
-        for name in provider.models or (None,):
-            aliases = [f"glmclient/{info.name}"] if name == provider.default_model else []
-            arguments = (info, provider, name)
+        own = listed.get(info.name, {})
+        names = dict.fromkeys((*provider.models, *own.get("models", ())))
+        for name in names or (None,):
+            is_default = name is not None and name == provider.default_model
+            arguments = (info, provider, name, own.get("base_url"))
             register(
                 GLMClient(*arguments),
                 AsyncGLMClient(*arguments),
-                aliases=[each for each in aliases if name is not None],
+                aliases=[f"glmclient/{info.name}"] if is_default else [],
             )
+
+
+@llm.hookimpl
+def register_commands(cli: Any) -> None:
+    """Add the command ``llm glmclient``; llm calls this."""
+
+    @cli.command(name="glmclient")
+    @click.argument("provider")
+    @click.option("--base-url", help="The address of the service, if it is not the provider's own.")
+    @click.option("--key", help="The key to send, or the name of one in `llm keys`.")
+    def list_models(provider: str, base_url: str | None, key: str | None) -> None:
+        """Ask a service for its models, so that llm has them as glmclient/PROVIDER/MODEL.
+
+        The list and the address are stored; another call replaces them.
+        """
+        try:
+            info = service(provider)
+            model = GLMClient(info, _offline(info), None, base_url)
+            with SyncClient(
+                **model.client_arguments(None, None, model.get_key(key), key)
+            ) as client:
+                names = [each.id for each in client.models()]
+        except (GLMError, llm.ModelError) as error:
+            raise click.ClickException(str(error)) from None
+        _list_path().write_text(
+            json.dumps({**_listed(), provider: {"base_url": base_url, "models": names}}, indent=2),
+            encoding="utf-8",
+        )
+        for name in names:
+            click.echo(f"glmclient/{provider}/{name}")
+
+
+def _list_path() -> Path:
+    path: Path = llm.user_dir() / "glmclient-models.json"
+    return path
+
+
+def _listed() -> dict[str, dict[str, Any]]:
+    """Return the models that the command stored, by provider."""
+    try:
+        listed = json.loads(_list_path().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        log.warning("%s is not JSON and is left out: %s", _list_path(), error)
+        return {}
+    return listed if isinstance(listed, dict) else {}
 
 
 def _offline(info: ServiceInfo) -> Provider:
@@ -83,12 +135,15 @@ class _Model:
         info: the service.
         provider: says what the service supports.
         name: the model; ``None`` leaves it to the service.
+        base_url: the address of the service, if it is not the provider's own.
     """
 
     can_stream = True
     supports_schema = True
 
-    def __init__(self, info: ServiceInfo, provider: Provider, name: str | None) -> None:
+    def __init__(
+        self, info: ServiceInfo, provider: Provider, name: str | None, base_url: str | None = None
+    ) -> None:
         supports = provider.supports
         self.model_id = "/".join(("glmclient", info.name, *(() if name is None else (name,))))
         self.supports_tools = supports.tools
@@ -98,7 +153,7 @@ class _Model:
         own_name = f"glmclient-{info.name}" if info.needs_url else info.name
         self.needs_key = own_name if info.takes_key else None
         self.key_env_var = next(iter(info.key_variables), None)
-        self._info, self._name = info, name
+        self._info, self._name, self._base_url = info, name, base_url
 
     @property
     def supported_server_side_tools(self) -> tuple[type, ...]:
@@ -109,7 +164,7 @@ class _Model:
         """Return the key of the argument, of ``llm keys`` or of the environment; ``None`` if the service needs none.
 
         Raises:
-            NeedsKeyException: the service requires a key and there is none.
+            NeedsKeyException: the service requires a key, and no key was found.
         """
         try:
             key: str | None = super().get_key(explicit_key)  # type: ignore[misc]
@@ -119,22 +174,42 @@ class _Model:
             return None
         return key
 
-    def _client(self, prompt: Any, key: str | None, response: Any) -> dict[str, Any]:
-        """Return the arguments of the client."""
-        base_url = prompt.options.base_url
+    def client_arguments(
+        self,
+        base_url: str | None,
+        timeout: float | None,
+        key: str | None,
+        explicit_key: str | None,
+    ) -> dict[str, Any]:
+        """Return the arguments of the client.
+
+        Args:
+            base_url: in place of the address of the model.
+            timeout: seconds for the whole answer.
+            key: what `get_key` returned.
+            explicit_key: what the user gave as ``--key``.
+
+        Raises:
+            ModelError: the service requires a key, and the user did not name one for this address.
+        """
+        base_url = base_url or self._base_url
         # An address can come from a template of another author: only a key that the user names follows it there.
-        if not response._key and not environment_key_fits(self._info, base_url):
+        if not explicit_key and not environment_key_fits(self._info, base_url):
             if self._info.key == "required":
                 raise llm.ModelError(
                     f"the key {self.needs_key!r} goes to {' and '.join(self._info.key_hosts)} only. To send a key to "
                     f"{base_url}, name it: llm --key {self.needs_key}"
                 )
             key = None
-        arguments = {"api_key": key, "base_url": base_url, "timeout": prompt.options.timeout}
+        arguments = {"api_key": key, "base_url": base_url, "timeout": timeout}
         return {
             "provider": self._info.name,
             **{name: value for name, value in arguments.items() if value is not None},
         }
+
+    def _client(self, prompt: Any, key: str | None, response: Any) -> dict[str, Any]:
+        options = prompt.options
+        return self.client_arguments(options.base_url, options.timeout, key, response._key)
 
     def _question(self, prompt: Any) -> dict[str, Any]:
         """Return the arguments of ``stream`` and ``chat``."""

@@ -219,6 +219,35 @@ def test_a_service_for_any_address_never_gets_the_key_of_a_company() -> None:
         assert asked(server)["model"] == "m2"
 
 
+def test_the_models_of_a_server_are_asked_for_once() -> None:
+    with Simulator("Hi", provider="openai", models=["m1", "vendor/m2"]) as server:
+        listed = command("glmclient", "openai", "--base-url", server.url)
+        assert listed.split() == ["glmclient/openai/m1", "glmclient/openai/vendor/m2"]
+        assert command("-m", "glmclient/openai/vendor/m2", "Hi") == "Hi\n"
+        assert asked(server)["model"] == "vendor/m2"
+        assert llm.get_async_model("glmclient/openai/m1")
+        received = server.received
+        command("models")
+        assert server.received == received
+    with Simulator("Hi", provider="zai", models=["glm-5.3", "glm-9"], key="the.key") as platform:
+        command("glmclient", "zai", "--base-url", platform.url, "--key", "the.key")
+        assert command("-m", "glmclient/zai/glm-9", "Hi", "--key", "the.key") == "Hi\n"
+        command("keys", "set", "zai", "--value", "the.key")
+        assert "goes to api.z.ai only" in command("-m", "glmclient/zai/glm-9", "Hi", code=1)
+        assert llm.get_model("glmclient/openai/m1")
+        refused = command("glmclient", "zai", "--base-url", platform.url, code=1)
+        assert "goes to api.z.ai only" in refused
+        refused = command("glmclient", "zai", "--base-url", platform.url, "--key", "k", code=1)
+        assert platform.url in refused
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_list_of_models_that_cannot_be_read(content: str, caplog: Any) -> None:
+    llm.user_dir().joinpath("glmclient-models.json").write_text(content)
+    assert llm.get_model(MODEL)
+    assert ("is not JSON" in caplog.text) == (content == "{")
+
+
 def test_a_token_that_may_not_leave_its_hosts_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     llm.user_dir().joinpath("keys.json").write_text('{"qwen": "hf_secret"}')
     with Simulator("Hi", provider="qwen") as space:
