@@ -148,7 +148,7 @@ class Observations:
         self._observers = observers
         self._observations = tuple(observations)
         self._process = os.getpid()
-        self.ended = False
+        self.ended: bool = False
 
     def attempt_failed(self, error: GLMError, attempt: int) -> None:
         """Pass on that an attempt failed."""
