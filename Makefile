@@ -35,7 +35,10 @@ test: $(VENV)/.test ## run every test, in parallel, with coverage; WORKERS=n
 		$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none; }
 
 test-real: $(VENV)/.test ## test beside real libraries, each in an environment of its own; ARGS="langchain"
-	@$(BIN)/python scripts/test_real.py $(ARGS)
+	@failed=0; \
+	test -n "$(ARGS)" || $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/real || failed=1; \
+	$(BIN)/python scripts/test_real.py $(ARGS) || failed=1; \
+	exit $$failed
 
 test-versions: $(VENV)/bin/python ## core suites on the lowest and newest versions, and other Pythons; ARGS="lowest"
 	@$(BIN)/python scripts/test_versions.py $(ARGS)

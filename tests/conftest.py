@@ -24,6 +24,7 @@ pytest_plugins = ["glmclient.testing.plugin"]
 hypothesis.settings.register_profile("glmclient", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("glmclient")
 
+_REAL = Path(__file__).parent / "real"
 _INTEGRATIONS = Path(__file__).parent / "integrations"
 
 _STRAY = re.compile(
@@ -42,7 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the integrations whose libraries this environment does not have."""
+    """Leave out what needs servers or libraries that this environment does not have."""
+    if collection_path == _REAL:
+        return True  # `make test-real` names the folder, and a folder that is named is collected
     if collection_path.parent == _INTEGRATIONS and collection_path.is_dir():
         return True if collection_path.name != config.getoption("--integration") else None
     return None
