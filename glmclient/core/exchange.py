@@ -38,7 +38,7 @@ from .identity import Identity
 from .limits import Limits, Timeout
 from .refusals import HTML_TYPES
 from .retry import RetryPolicy
-from .secrets import credentials, mask
+from .secrets import credentials, mask, masked_bytes
 from .steps import (
     Admission,
     Admit,
@@ -238,7 +238,9 @@ class Exchange:
             if isinstance(error, TransportFailure) and error.kind == "cancelled":
                 raise
         yield Release(DRAIN_BYTES, DRAIN_SECONDS)
-        return b"".join(pieces)[: self.limits.error_body]
+        # Before any cut: a bound that falls into a secret would leave the rest of it.
+        body = masked_bytes(b"".join(pieces), self._secrets)
+        return body[: self.limits.error_body]
 
     def stream(self, head: Head, decoder: StreamDecoder) -> Flow[None]:
         """Read the body through ``decoder`` until the service's end mark; hand its events over.

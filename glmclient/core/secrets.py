@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["SHORTEST_SECRET", "Secret", "credentials", "is_credential", "mask"]
+from .masking import masker
+
+__all__ = ["SHORTEST_SECRET", "Secret", "credentials", "is_credential", "mask", "masked_bytes"]
 
 _CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|session", re.IGNORECASE)
 SHORTEST_SECRET = 12
@@ -53,22 +56,48 @@ def credentials(headers: Mapping[str, str]) -> Iterator[str]:
     for name, value in headers.items():
         if is_credential(name):
             for part in value.split(";"):
-                token = part.strip().rpartition(" ")[2]
+                scheme, _, token = part.strip().rpartition(" ")
                 secret = token.partition("=")[2] if "cookie" in name.lower() else token
                 if len(secret) >= SHORTEST_SECRET:
                     yield secret
+                if (
+                    scheme.lower() == "basic"
+                    and len(password := _password(token)) >= SHORTEST_SECRET
+                ):
+                    yield password
 
 
-def mask(error: Exception, secrets: frozenset[str]) -> None:
-    """Put ``***`` in place of each secret that an error says: services like to repeat what they got."""
-    if secrets:
-        error.args = tuple(_masked(arg, secrets) for arg in error.args)
-        for name, value in vars(error).items():
-            setattr(error, name, _masked(value, secrets))
+def _password(token: str) -> str:
+    """Return the password in the token of the scheme Basic (RFC 7617); ``""`` if there is none."""
+    try:
+        return base64.b64decode(token).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
-def _masked(value: Any, secrets: frozenset[str]) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "***")
-    return value
+def mask(error: BaseException, secrets: frozenset[str]) -> None:
+    """Put ``***`` in place of each secret in an error, its attributes and its causes: services repeat what they got."""
+    if not secrets:
+        return
+    hide = masker(secrets)
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.args = hide.value(each.args)
+        for name, value in vars(each).items():
+            masked = hide.value(value)
+            if masked is not value:
+                setattr(each, name, masked)
+        waiting += [each.__cause__, each.__context__]
+
+
+def masked_bytes(data: bytes, secrets: frozenset[str]) -> bytes:
+    """Return ``data`` with ``***`` in place of each secret."""
+    if not secrets or not data:
+        return data
+    # Latin-1 keeps every byte; secrets are ASCII.
+    return masker(secrets).text(data.decode("latin-1")).encode("latin-1")
