@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ._visible import one_line
 from .events import ToolCall, Usage, in_notebook
 from .reply import Reply
 
@@ -71,6 +72,13 @@ class GLMError(Exception):
         self.request_id = request_id
         self.attempts = attempts
         self.retryable = retryable
+
+    def __str__(self) -> str:
+        """Return the message on one line; a service's words in it cannot forge a line of a log, or control a terminal.
+
+        ``args`` holds the message as it is.
+        """
+        return one_line(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only constructors do not survive BaseException.__reduce__; the causes are dropped by pickle anyway.
@@ -336,4 +344,4 @@ class TransportFailure(Exception):
         self.detail = detail
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.detail}" if self.detail else f"{self.kind}"
+        return one_line(f"{self.kind}: {self.detail}") if self.detail else f"{self.kind}"

@@ -66,6 +66,7 @@ LAYERS = {
         (
             "_exhaustive",
             "_version",
+            "_visible",
             "closing",
             "events",
             "json_text",

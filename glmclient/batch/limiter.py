@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
+from .._visible import complete_repr
 from ..errors import ConfigurationError
 from .window import Window
 
@@ -241,6 +242,7 @@ class Limiter:
         self._post(_JOIN, turn, None)
         return turn
 
+    @complete_repr
     def __repr__(self) -> str:
         return f"Limiter(window={self.window}, under_way={self.under_way}, waiting={self.waiting})"
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .._visible import complete_repr
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import CassetteError, TransportFailure
@@ -121,6 +122,7 @@ class Replay:
         more = f"; and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
         return CassetteError(f"{what}. The nearest recorded one differs: {differ}{more}. {advice}")
 
+    @complete_repr
     def __repr__(self) -> str:
         return f"Replay({self.path!r}, speed={self.speed!r})"
 

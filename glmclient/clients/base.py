@@ -8,12 +8,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from .._visible import complete_repr
 from ..configuration import Configuration, checked_retry, configured
 from ..core.exchange import Exchange, Flow
 from ..core.http import without_user
 from ..core.limits import Limits, Timeout
 from ..core.retry import RetryPolicy
-from ..core.secrets import is_credential
+from ..core.secrets import hides_arguments, is_credential
 from ..errors import ConfigurationError, StreamMisuse
 from ..events import Finish
 from ..messages import Messages
@@ -81,6 +82,7 @@ class BaseClient(ClientMethods):
     def __init_subclass__(cls) -> None:
         complete(cls, ClientMethods)
 
+    @hides_arguments
     def __init__(
         self,
         provider: str | Provider = DEFAULT_SERVICE,
@@ -186,6 +188,7 @@ class BaseClient(ClientMethods):
         own = self._configuration.model
         return own if own is not None else self.provider.default_model
 
+    @complete_repr
     def __repr__(self) -> str:
         return f"{type(self).__name__}(provider={self.provider.name!r}, url={self.provider.url!r})"
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .._visible import complete_repr
 from ..clients.base import BaseClient, described_options
 from ..errors import ConfigurationError, StreamMisuse
 from ..events import Finish
@@ -336,6 +337,7 @@ class BaseConversation(Generic[C, S]):
             )
         return conversation
 
+    @complete_repr
     def __repr__(self) -> str:
         turns = sum(message["role"] == "user" for message in self._history)
         return f"<{type(self).__name__} with {self.client.provider.name}, {turns} turns>"

@@ -78,7 +78,7 @@ def _character(match: re.Match[str]) -> str:
     name = match["html"].strip("&;")
     if name[0] != "#":
         return _NAMED[name]
-    number = int(name[2:], 16) if name[1] in "xX" else int(name[1:])
+    number = int(f"0{name[1:]}", 16) if name[1] in "xX" else int(name[1:])
     return chr(number) if number <= sys.maxunicode else "?"
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar
 
+from ..errors import GLMError
 from .masking import masker
 
-__all__ = ["SHORTEST_SECRET", "Secret", "credentials", "is_credential", "mask", "masked_bytes"]
+__all__ = [
+    "SHORTEST_SECRET",
+    "Secret",
+    "credentials",
+    "hides_arguments",
+    "is_credential",
+    "mask",
+    "masked_bytes",
+]
 
 _CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|session", re.IGNORECASE)
 SHORTEST_SECRET = 12
@@ -44,6 +54,31 @@ class Secret:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a key is never pickled; give it again, or set its environment variable")
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def hides_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function leave no argument in the traceback of an error: tools that report errors show what frames hold.
+
+    An error of this package says what is wrong with the arguments, and loses the frames in which it was raised. Any
+    other error is a fault, and keeps them.
+    """
+
+    @functools.wraps(function)
+    def hiding(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            args, kwargs = (), {}  # type: ignore[assignment]
+            if isinstance(error, GLMError):
+                error.__context__ = None
+                raise error.with_traceback(None)  # noqa: B904 - it is the same error
+            raise
+
+    return hiding
 
 
 def is_credential(name: str) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from .._visible import complete_repr
 from ..core.exchange import Exchange, Flow
 from ..core.http import checked_base_url, checked_headers
 from ..core.identity import Identity
-from ..core.secrets import is_credential
+from ..core.secrets import hides_arguments, is_credential
 from ..errors import ConfigurationError
 from ..messages import Messages
 
@@ -117,6 +118,13 @@ class Provider(ABC):
     """The models that are known here; the service may offer more."""
     default_model: str | None
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Let no constructor of a provider leave a key in the traceback of an error."""
+        super().__init_subclass__(**arguments)
+        if "__init__" in vars(cls):
+            cls.__init__ = hides_arguments(cls.__init__)  # type: ignore[method-assign]
+
+    @hides_arguments
     def __init__(
         self,
         *,
@@ -154,6 +162,7 @@ class Provider(ABC):
         yield []
         return tuple(Model(name) for name in self.models)
 
+    @complete_repr
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={self.url!r})"
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from .._visible import complete_repr
 from ..clients.base import BaseClient
 from ..core.limits import Timeout
 from ..errors import (
@@ -360,6 +361,7 @@ class BaseRun(Generic[S]):
         self._iterating = False
         self._client._streams.pop(id(self), None)
 
+    @complete_repr
     def __repr__(self) -> str:
         states = {
             "ended": self._ended,

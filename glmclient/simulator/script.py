@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, get_args
 
+from .._visible import complete_repr
 from ..errors import APIStatusError, ConfigurationError
 from ..events import Event, Finish, TextDelta, ToolCall, ToolCallDelta
 from .history import Requests
@@ -169,6 +170,7 @@ class Script:
         )
         self.repeat = repeat
 
+    @complete_repr
     def __repr__(self) -> str:
         return f"Script({_counted(self)}, repeat={self.repeat})"
 

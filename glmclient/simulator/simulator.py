@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
+from .._visible import complete_repr
 from ..errors import ConfigurationError
 from ..providers import BUILT_IN, DEFAULT_SERVICE, ServiceInfo, service_names
 from .http import BodyItem, Framing, Pause, SimulatedRequest, SimulatedResponse, close_body
@@ -134,6 +135,7 @@ class Simulator:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
+    @complete_repr
     def __repr__(self) -> str:
         names = ", ".join(self.providers)
         return f"Simulator({names} at {self.url if self._server.running else 'no address yet'})"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import length_hint
 from typing import Any, Protocol
 
+from .._visible import complete_repr
 from ..core.appending import AppendOnly
 from ..core.exchange import Exchange, Flow
 from ..core.failures import ended_early
@@ -338,6 +339,7 @@ class BaseStream:
     def _ipython_display_(self) -> None:
         in_notebook("display_stream", self)
 
+    @complete_repr
     def __repr__(self) -> str:
         states = {
             "ended": self._ended,

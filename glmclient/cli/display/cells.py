@@ -6,19 +6,13 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from ..._visible import CONTROLS, HIDDEN, escaped
+
 __all__ = ["cells", "json_text", "rows", "visible", "visible_line", "without_tabs", "wrapped"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)")
 """What our own rendering writes: colours and links."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_HIDDEN = re.compile(
-    # Line and paragraph separators, and the overrides, embeddings and isolates that reorder a whole line. The marks
-    # U+200E, U+200F and U+061C and the joiners U+200C and U+200D stay: right-to-left text and emoji need them.
-    "[\u2028\u2029\u202a-\u202e\u2066-\u206f"
-    # Annotations and tag characters, which carry text that no terminal shows; halves of pairs have no UTF-8.
-    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
-)
-_HIDDEN_IN_JSON = re.compile(f"{_CONTROLS.pattern}|{_HIDDEN.pattern}")
+_HIDDEN_IN_JSON = re.compile(f"{CONTROLS.pattern}|{HIDDEN.pattern}")
 _TAB = 8
 
 
@@ -30,8 +24,8 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _HIDDEN.sub(_escape, text)
+    text = CONTROLS.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return HIDDEN.sub(lambda match: escaped(match[0]), text)
 
 
 def visible_line(text: str) -> str:
@@ -57,11 +51,6 @@ def json_text(text: str, encoding: str | None = None) -> str:
 
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _json_escape(match: re.Match[str]) -> str:
