@@ -895,3 +895,81 @@ def test_an_index_that_fails_stops_the_run(
         )
     assert isinstance(report.stopped, OSError)
     assert "TMPDIR" in str(report.stopped)
+
+
+# -- many rows -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_service_that_allows_three_at_once_is_used_to_the_full(tmp_path: Path) -> None:
+    rows = [f"q{n}" for n in range(300)]
+    seconds: dict[Any, float] = {}
+    for concurrency in (3, "auto"):
+        with Service(allowed=3, seconds=0.03) as service, client_of(service) as client:
+            began = time.monotonic()
+            report = client.batch(rows, tmp_path / f"{concurrency}", concurrency=concurrency)
+            seconds[concurrency] = time.monotonic() - began
+        assert (report.succeeded, report.failed) == (300, 0)
+        assert service.refused < 0.05 * (300 + service.refused)
+    # Measured on a quiet machine: 0.97 of the rate of a window that is right from the beginning.
+    assert seconds["auto"] < 2 * seconds[3]
+
+
+MANY = """
+import json, resource, sys
+from glmclient import SyncClient
+from glmclient.core.http import Head
+
+FRAMES = b"".join(
+    b"data: " + json.dumps(frame).encode() + b"\\n\\n"
+    for frame in (
+        {"choices": [{"index": 0, "delta": {"content": "x" * 200}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    )
+) + b"data: [DONE]\\n\\n"
+
+class Channel:
+    def send(self, step):
+        self.body = FRAMES
+        return Head(200, {"content-type": "text/event-stream"})
+    def read(self, step):
+        body, self.body = self.body, b""
+        return body
+    def sleep(self, seconds): ...
+    def release(self, step): ...
+    def close(self): ...
+    def abandon(self): ...
+    def cancel(self): ...
+
+class Memory:
+    def open(self):
+        return Channel()
+    def apart(self):
+        return self
+    def close(self): ...
+
+with SyncClient("openai", base_url="http://localhost:1", model="m", transport=Memory()) as client:
+    report = client.batch(sys.argv[1], sys.argv[2], concurrency=2, ordered=True)
+print(report.succeeded, report.skipped, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_sixty_thousand_rows_in_little_memory(tmp_path: Path) -> None:
+    rows, out = tmp_path / "in", tmp_path / "out"
+    with rows.open("w", encoding="utf-8") as file:
+        for number in range(60_000):
+            file.write(json.dumps({"id": f"r{number}", "prompt": f"q{number} " + "y" * 200}) + "\n")
+    for skipped in (0, 60_000):
+        run = subprocess.run(
+            [sys.executable, "-c", MANY, str(rows), str(out)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        succeeded, before, mebibytes = map(int, run.stdout.split())
+        assert (succeeded, before) == (60_000, skipped)
+        assert mebibytes < 150
+    with out.open(encoding="utf-8") as file:
+        assert [json.loads(line)["id"] for line in file] == [f"r{n}" for n in range(60_000)]
