@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import daft
-
 from ..batch.limiter import Limiter
 from ..batch.window import MAXIMUM
 from ..clients.async_client import AsyncClient
 from ..providers import DEFAULT_SERVICE
-from .columns import Columns, asked, split_options
+from . import missing_extra
+
+try:
+    import daft
+
+    from .columns import Columns, asked, split_options
+except ImportError as error:
+    raise missing_extra("daft", error) from None
 
 __all__ = ["ask"]
 

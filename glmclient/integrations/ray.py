@@ -16,7 +16,12 @@ from ..batch.window import MAXIMUM
 from ..clients.sync_client import SyncClient
 from ..errors import ConfigurationError
 from ..providers import DEFAULT_SERVICE
-from .columns import Columns, asked, split_options
+from . import missing_extra
+
+try:
+    from .columns import Columns, asked, split_options
+except ImportError as error:
+    raise missing_extra("ray", error) from None
 
 __all__ = ["AskRows", "SharedRate"]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import daft
@@ -12,7 +15,9 @@ import pytest
 
 from glmclient import ConfigurationError
 from glmclient.integrations.daft import ask
+from glmclient.simulator import Simulator
 from tests.batch.service import Service
+from tests.integrations.documents import blocks_of
 
 
 def refusal(prompt: str) -> Any:
@@ -114,3 +119,22 @@ def test_what_arrow_types_cannot_say_is_json_text(service: Service) -> None:
     service.text = lambda prompt: '{"free": {"a": 1}}'
     schema = {"type": "object", "properties": {"free": {"type": "object"}}}
     assert answers(service, ["q"], schema=schema)[0]["parsed"] == {"free": '{"a": 1}'}
+
+
+def test_the_page_is_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Simulator(provider="zai") as zai:
+        monkeypatch.setenv("ZAI_API_KEY", "documents.key")
+        monkeypatch.setenv("ZAI_BASE_URL", zai.url)
+        blocks = blocks_of("daft.md", "python")
+        namespace: dict[str, Any] = {}
+        for block in blocks:
+            exec(compile(block, "daft.md", "exec"), namespace)
+    assert len(blocks) == 2
+
+
+def test_without_daft_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "glmclient.integrations.daft")
+    monkeypatch.setitem(sys.modules, "daft", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'glmclient\[daft\]'"):
+        importlib.import_module("glmclient.integrations.daft")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from ray.data.checkpoint import CheckpointConfig
 
 from glmclient import ConfigurationError
 from glmclient.integrations.ray import AskRows, SharedRate
+from glmclient.simulator import Simulator
 from tests.batch.service import Service
+from tests.integrations.documents import blocks_of
 
 ROOT = Path(__file__).resolve().parents[3]
 COLUMNS = {
@@ -411,3 +415,40 @@ def test_a_checkpoint_skips_what_was_written(service: Service, tmp_path: Path) -
     assert sorted(service.prompts) == sorted(f"q{n}" for n in range(25))
     written = pandas.read_parquet(tmp_path / "out")
     assert sorted(written["id"]) == sorted(f"r{n}" for n in range(25))
+
+
+# -- the page, and the extra -----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_page_is_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Simulator(provider="zai") as zai:
+        # The workers' environment: AskRows reads it where it is made.
+        environment = {"ZAI_API_KEY": "documents.key", "ZAI_BASE_URL": zai.url}
+        original = ray.data.Dataset.map_batches
+
+        def map_batches(self: Any, function: Any, **options: Any) -> Any:
+            return original(self, function, runtime_env={"env_vars": environment}, **options)
+
+        monkeypatch.setattr(ray.data.Dataset, "map_batches", map_batches)
+        blocks = blocks_of("ray.md", "python")
+        # A relative path is one of the worker, whose folder is another.
+        paths = ("questions", "answers", "checkpoint")
+        namespace: dict[str, Any] = {}
+        for block in blocks:
+            for name in paths:
+                block = block.replace(f'"{name}"', f'"{tmp_path / name}"')
+            exec(compile(block, "ray.md", "exec"), namespace)
+        assert len(blocks) == 4
+        asked = [str(question) for question in zai.questions]
+    # take(3) may stop early; the second run of the checkpoint asks nothing.
+    assert 43 <= len(asked) <= 60
+
+
+def test_without_pyarrow_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ray", "columns"):
+        monkeypatch.delitem(sys.modules, f"glmclient.integrations.{name}")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'glmclient\[ray\]'"):
+        importlib.import_module("glmclient.integrations.ray")
