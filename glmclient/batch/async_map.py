@@ -37,19 +37,33 @@ class _Tasks:
         self._options = options
         self._limiter = limiter
         self._streams: dict[int, AsyncStream] = {}
+        self._pending: deque[Pending] = deque()
+        self._workers = 0
         self._stopped = False
         self._bell: Bell | None = None
         self.results: deque[Result] = deque()
 
     def submit(self, pending: Pending) -> None:
-        from ..transports.httpx.event_loop import EventLoop
+        """Let a task ask the row.
 
-        async def run() -> None:
-            self.results.append(await self._asked(pending))
-            if self._bell is not None:
-                self._bell.set()
+        A task asks one row after the other. A task for each row would wait in the limiter while its predecessors run,
+        and waiting costs as much as half a question.
+        """
+        self._pending.append(pending)
+        if self._workers < self._limiter.window:
+            from ..transports.httpx.event_loop import EventLoop
 
-        EventLoop.current().spawn(run)
+            self._workers += 1
+            EventLoop.current().spawn(self._work)
+
+    async def _work(self) -> None:
+        try:
+            while self._pending:
+                self.results.append(await self._asked(self._pending.popleft()))
+                if self._bell is not None:
+                    self._bell.set()
+        finally:
+            self._workers -= 1
 
     async def _asked(self, pending: Pending) -> Result:
         streams: list[AsyncStream] = []
@@ -87,6 +101,7 @@ class _Tasks:
     def stop(self) -> None:
         """Cancel what is running; it may run in a finalizer."""
         self._stopped = True
+        self._pending.clear()
         for stream in list(self._streams.values()):
             stream.cancel()
 

@@ -426,6 +426,8 @@ class Exchange:
         for limiter in self._limiters:
             turn = limiter.turn(self._tokens)
             self._turns.append(turn)
+            if turn.admitted:
+                continue  # without a step: a step costs a turn of the event loop
             yield Admit(turn, self._deadlines.total_left())
             if not turn.admitted:
                 raise TransportFailure("timeout", "no place in the limiter")
