@@ -86,7 +86,7 @@ def test_files_reach_the_service(run: Run, serve: Serve, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("word", "hint"),
     [("version", "glmclient --version"), ("config", "glmclient settings"), ("login", "glmclient keys"),
-     ("serve", "glmclient simulate"), ("update", "ask update")],
+     ("update", "ask update")],
 )  # fmt: skip
 def test_a_word_that_looks_like_a_command_is_not_sent(
     run: Run, serve: Serve, word: str, hint: str

@@ -290,7 +290,7 @@ def test_ctrl_c_with_a_reader_that_does_not_read(
         while running.poll() is None:
             running.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running.wait(0.2)
+                running.wait(2)
         assert running.wait() == 130
         assert b"Fatal" not in running.stderr.read()
 

@@ -145,7 +145,6 @@ async def test_a_question_is_checked_before_anything_is_sent(driver: Driver) -> 
         ({"provider": "chatgml"}, "there is no provider 'chatgml'; use one of bigmodel, chatglm"),
         ({"provider": 5}, "there is no provider 5"),
         ({"api_key": "k"}, "takes no api_key"),
-        ({"api_key": ""}, "api_key must be a string that is not empty"),
         ({"api_key": 5}, "api_key must be a string"),
         ({"model": ""}, "model must be a string that is not empty"),
         ({"model": 5}, "model must be a string"),
