@@ -169,9 +169,11 @@ class Peer:
                 self._sock = context.wrap_socket(self._sock, server_side=True)
             except ssl.SSLError:
                 # Closing a socket with unread bytes resets the connection, and the client loses the alert.
-                raw.settimeout(SECONDS)
-                while raw.recv(65536):
-                    pass
+                # What the client sent is here already; it may wait for the answer and send nothing more.
+                raw.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    while raw.recv(65536):
+                        pass
                 raise
 
     @property

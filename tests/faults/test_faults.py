@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +41,11 @@ def nothing_leaked(driver: Driver) -> Iterator[None]:
     if descriptors() > before[0]:
         gc.collect()  # what is in a cycle is closed when it is found
     assert descriptors() <= before[0]
-    assert threading.active_count() <= before[1] or not driver.is_sync
+    # The thread that settles connections which were set aside ends by itself, a second later.
+    patience = time.monotonic() + 20
+    while driver.is_sync and threading.active_count() > before[1]:
+        assert time.monotonic() < patience, threading.enumerate()
+        time.sleep(0.05)
 
 
 def play_of(fault: Fault, dialect: Dialect) -> Any:

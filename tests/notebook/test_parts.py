@@ -11,7 +11,7 @@ from glmclient.notebook.parts import error_html, error_part
 def test_a_card_names_the_error_and_says_what_to_do() -> None:
     html = error_html(GLMError("it broke.\nDo this."))
     assert "<strong>GLMError</strong>" in html
-    assert "it broke.\nDo this." in html and "white-space:pre-wrap" in html
+    assert r"it broke.\nDo this." in html and "white-space:pre-wrap" in html
     assert "Traceback" not in html
 
 

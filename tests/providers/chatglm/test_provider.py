@@ -64,7 +64,7 @@ def test_the_request_is_that_of_the_page() -> None:
     assert request.url == "https://chatglm.cn/chatglm/mainchat-api/guest/stream"
     assert dict(request.headers) == {
         "Accept": "text/event-stream",
-        "Accept-Encoding": "gzip, deflate",
+        "Accept-Encoding": "identity",
         "Accept-Language": "en-US,en;q=0.9",
         "App-Name": "chatglm",
         "Authorization": "undefined",

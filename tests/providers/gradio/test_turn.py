@@ -71,9 +71,13 @@ def test_a_turn_is_the_page_a_join_and_the_sessions_stream() -> None:
     }
     assert played.events == [TextDelta("你好"), Finish("stop", response_id="e1")]
     assert [dict(request.headers) for request in played.requests] == [
-        {"Accept": "application/json"},
-        {"Accept": "application/json", "Content-Type": "application/json"},
-        {"Accept": "text/event-stream"},
+        {"Accept": "application/json", "Accept-Encoding": "identity"},
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+        },
+        {"Accept": "text/event-stream", "Accept-Encoding": "identity"},
     ]
     assert played.cleanup is None and played.attempts == 1
 
