@@ -67,6 +67,7 @@ LAYERS = {
             "_exhaustive",
             "_version",
             "_visible",
+            "private_file",
             "closing",
             "events",
             "json_text",
@@ -79,8 +80,7 @@ LAYERS = {
     "core": 1,
     **dict.fromkeys(("providers", "options"), 2),
     **dict.fromkeys(("transports", "cassette"), 3),
-    **dict.fromkeys(("configuration", "content", "routes", "signatures"), 4),
-    **dict.fromkeys(("streams", "private_file"), 4),
+    **dict.fromkeys(("configuration", "content", "routes", "signatures", "streams"), 4),
     **dict.fromkeys(("clients", "conversations"), 5),
     "simulator": 6,
     **dict.fromkeys(

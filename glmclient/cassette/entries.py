@@ -206,7 +206,7 @@ def parsed(data: bytes, name: str) -> Cassette:
         )
     try:
         return _assembled(first, _objects(lines))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CassetteError(f"{name} is damaged: {error}. Record it anew.") from None
 
 
@@ -233,9 +233,9 @@ def _assembled(first: Mapping[str, Any], objects: Iterable[dict[str, Any]]) -> C
             happenings[told["exchange"]].append(_happening(told))
     exchanges = tuple(
         RecordedExchange(
-            method=request["method"],
-            url=request["url"],
-            headers=dict(request["headers"]),
+            method=_string(request["method"]),
+            url=_string(request["url"]),
+            headers={_string(k): _string(v) for k, v in dict(request["headers"]).items()},
             body=_body(request),
             happenings=tuple(happenings[number]),
             farewell=request.get("farewell", False) is True,
@@ -243,6 +243,12 @@ def _assembled(first: Mapping[str, Any], objects: Iterable[dict[str, Any]]) -> C
         for number, request in requests.items()
     )
     return Cassette(str(first.get("provider")), str(first.get("url")), tuple(questions), exchanges)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, not {type(value).__name__}")
+    return value
 
 
 def _happening(told: Mapping[str, Any]) -> Happening:

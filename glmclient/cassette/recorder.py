@@ -113,6 +113,10 @@ class Recorder:
             newline="",
             opener=lambda p, _: os.open(p, flags, 0o600),
         ) as file:
+            if not self._begun and hasattr(os, "fchmod"):
+                os.fchmod(
+                    file.fileno(), 0o600
+                )  # an older cassette may have been readable for others
             file.write(text)
         self._begun = True
 

@@ -12,6 +12,7 @@ from .._visible import complete_repr
 from ..core.exchange import Read, Release, Send
 from ..core.http import Head, Request
 from ..errors import CassetteError, TransportFailure
+from ..private_file import read_regular
 from ..providers import service
 from ..transports.attached import AttachedTransport, Attachment
 from ..transports.base import SyncChannel
@@ -19,6 +20,10 @@ from .entries import Cassette, Happening, RecordedExchange, parsed
 from .matching import differences
 
 __all__ = ["Playback", "Replay", "ReplayTransport", "SyncReplayTransport"]
+
+
+LARGEST = 512 * 1024 * 1024
+"""Bytes of a cassette at most: it is read whole."""
 
 
 class Replay:
@@ -41,8 +46,7 @@ class Replay:
         self.path: str = os.fspath(path)
         self.speed = speed
         try:
-            with open(path, "rb") as file:
-                self.cassette: Cassette = parsed(file.read(), self.path)
+            self.cassette: Cassette = parsed(read_regular(path, LARGEST), self.path)
         except OSError as error:
             raise CassetteError(f"{self.path} cannot be replayed: {error.strerror}.") from None
         self._left = list(self.cassette.exchanges)
