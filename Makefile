@@ -36,7 +36,8 @@ test: $(VENV)/.test ## run every test, in parallel, with coverage; WORKERS=n
 
 test-real: $(VENV)/.test ## test beside real libraries, each in an environment of its own; ARGS="langchain"
 	@failed=0; \
-	test -n "$(ARGS)" || $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/real || failed=1; \
+	test -n "$(ARGS)" || $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/real \
+		|| $(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none tests/real || failed=1; \
 	$(BIN)/python scripts/test_real.py $(ARGS) || failed=1; \
 	exit $$failed
 

@@ -70,12 +70,12 @@ def run(name: str, arguments: list[str]) -> bool:
     # What a library warns of is its own affair: only warnings about this project's code are errors.
     warnings = ["-o", "filterwarnings=default", "-W", "error:::glmclient"]
     test = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *warnings, f"--integration={name}"]
-    code = subprocess.run(
-        [python, "-m", "coverage", "run", COVERAGE, *test, TESTS / name, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COVERAGE_FILE": str(CACHE / "coverage" / "data")},
-        check=False,
-    ).returncode
+    command = [python, "-m", "coverage", "run", COVERAGE, *test, TESTS / name, *arguments]
+    shell = {**os.environ, "COVERAGE_FILE": str(CACHE / "coverage" / "data")}
+    code = subprocess.run(command, cwd=ROOT, env=shell, check=False).returncode
+    if code != 0:
+        print(f"== {name}: once more: time limits can suffer from a busy machine", flush=True)
+        code = subprocess.run(command, cwd=ROOT, env=shell, check=False).returncode
     print(
         f"== {name}: set-up {made - began:.0f} s, tests {time.monotonic() - made:.0f} s", flush=True
     )
