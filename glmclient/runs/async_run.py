@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..closing import AsyncClosing
 from ..events import Finish, RunEvent, ToolCall, ToolResult
 from ..reply import Reply
-from ..streams.async_stream import AsyncStream
-from ..streams.base import piece_of
+from ..streams.async_stream import AsyncStream, Pieces
 from ..transports.httpx.event_loop import EventLoop
 from .base import BaseRun
 
@@ -81,7 +80,7 @@ class AsyncRun(AsyncClosing, BaseRun[AsyncStream]):
     @property
     def text_stream(self) -> AsyncIterator[str]:
         """The answers of all rounds as plain pieces of text."""
-        return _Pieces(aiter(self))
+        return Pieces(aiter(self))
 
     async def until_done(self) -> Self:
         """Read to the end and return the run itself."""
@@ -233,21 +232,3 @@ class _Events:
         # Tools that look at attributes make iterators that are never read.
         if self._begun:
             self._run._abandon()
-
-
-class _Pieces:
-    """The plain text of an iterator of events."""
-
-    __slots__ = ("_events",)
-
-    def __init__(self, events: AsyncIterator[RunEvent]) -> None:
-        self._events = events
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        async for event in self._events:
-            if not isinstance(event, ToolResult) and (piece := piece_of(event)):
-                return piece
-        raise StopAsyncIteration

@@ -84,7 +84,8 @@ class BaseRun(Generic[S]):
         configuration = client._configuration
         self._limits: Timeout = client._timeout(question)
         self._clock: Callable[[], float] = configuration.clock
-        self._began = self._clock()
+        self._began: float | None = None
+        """The time of the first read, on the client's clock: the total limit counts from there, as a stream's does."""
         self._question: dict[str, Any] = {**question, "timeout": self._limits}
         if described:
             model = question.get("model") or client.default_model
@@ -199,7 +200,11 @@ class BaseRun(Generic[S]):
     def _time_left(self) -> float | None:
         """Return the seconds until the total limit passes, ``None`` without one."""
         total = self._limits.total
-        return None if total is None else total - (self._clock() - self._began)
+        return None if total is None else total - self._elapsed()
+
+    def _elapsed(self) -> float:
+        """Return the seconds since the first read."""
+        return 0.0 if self._began is None else self._clock() - self._began
 
     def _next_ready(self) -> RunEvent | None:
         """Return the next event that waits to be handed over."""
@@ -311,6 +316,8 @@ class BaseRun(Generic[S]):
         except BaseException:
             self._busy.release()
             raise
+        if self._began is None:
+            self._began = self._clock()
 
     def _check_readable(self) -> None:
         if self._error is not None:
@@ -344,7 +351,7 @@ class BaseRun(Generic[S]):
         )
 
     def _timed_out(self) -> APITimeoutError:
-        elapsed = self._clock() - self._began
+        elapsed = self._elapsed()
         return APITimeoutError(
             f"the time limit `total` of {self._limits.total:g} s passed after {elapsed:.1f} s, in round "
             f"{self._rounds} of a run. Raise Timeout(total=...) if the tools need longer.",

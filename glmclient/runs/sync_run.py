@@ -119,8 +119,7 @@ class Run(SyncClosing, BaseRun[Stream]):
     @property
     def text_stream(self) -> Iterator[str]:
         """The answers of all rounds as plain pieces of text."""
-        events = (event for event in self if not isinstance(event, ToolResult))
-        return (piece for event in events if (piece := piece_of(event)))
+        return (piece for event in self if (piece := piece_of(event)))
 
     def until_done(self) -> Self:
         """Read to the end and return the run itself."""

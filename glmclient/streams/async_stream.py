@@ -11,7 +11,7 @@ from ..core.appending import AppendOnly
 from ..core.exchange import Admit, Exchange, Flow, Read, Release, Send
 from ..core.http import Request
 from ..errors import RewriteError, SchemaError, TransportFailure
-from ..events import Event
+from ..events import Event, RunEvent
 from ..reply import Reply
 from ..transports.base import AsyncChannel, AsyncTransport
 from .base import (
@@ -123,7 +123,7 @@ class AsyncStream(AsyncClosing, BaseStream):
     @property
     def text_stream(self) -> AsyncIterator[str]:
         """The same stream as plain pieces of text."""
-        return _Pieces(aiter(self))
+        return Pieces(aiter(self))
 
     @property
     def value_stream(self) -> AsyncIterator[Any]:
@@ -281,13 +281,13 @@ class _Events:
             self._stream._abandon()
 
 
-class _Pieces:
+class Pieces:
     """The plain text of an iterator of events."""
 
     __slots__ = ("_events",)
 
-    def __init__(self, events: AsyncIterator[Event]) -> None:
-        self._events = events
+    def __init__(self, events: AsyncIterator[RunEvent]) -> None:
+        self._events: AsyncIterator[RunEvent] = events
 
     def __aiter__(self) -> Self:
         return self

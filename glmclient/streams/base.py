@@ -21,7 +21,7 @@ from ..errors import (
     StreamMisuse,
     TransportFailure,
 )
-from ..events import Event, Finish, TextDelta, TextReplace, ToolCall, in_notebook
+from ..events import Event, Finish, RunEvent, TextDelta, TextReplace, ToolCall, in_notebook
 from ..messages import Message
 from ..reply import Reply
 
@@ -357,7 +357,7 @@ def unexpected_end(error: BaseException) -> TransportFailure:
     return TransportFailure("broken", f"the transport raised {type(error).__name__}")
 
 
-def piece_of(event: Event) -> str:
+def piece_of(event: RunEvent) -> str:
     """Return the plain text of an event; ``""`` if it has none.
 
     A rewrite cannot be told in plain pieces: its new text is handed out from where it differs, and ``.text`` stays

@@ -552,6 +552,20 @@ def test_the_total_limit_covers_all_rounds(mode: str) -> None:
 
 
 @each_mode
+def test_the_total_limit_counts_from_the_first_read(mode: str) -> None:
+    async def body(client: Any) -> None:
+        real = getattr(client, "blocking", client)
+        run = real.run("?", [add], timeout=Timeout(total=50))
+        run._clock = lambda: time.monotonic() + 100  # the run was made 100 s before it is read
+        from .modes import Mirror
+
+        mirror = Mirror(run) if real is not client else run
+        assert (await mirror.reply()).text == "done"
+
+    run_body(mode, Script([call(1, "add", a=1, b=2)], "done"), body)
+
+
+@each_mode
 def test_no_request_follows_after_the_total_limit(mode: str) -> None:
     now = [0.0]
 
@@ -561,7 +575,7 @@ def test_no_request_follows_after_the_total_limit(mode: str) -> None:
     async def body(client: Any) -> None:
         real = getattr(client, "blocking", client)
         run = real.run("?", [late], timeout=Timeout(total=50))
-        run._clock = lambda: run._began + now[0]
+        run._clock = lambda: now[0]
         from .modes import Mirror
 
         mirror = Mirror(run) if real is not client else run
