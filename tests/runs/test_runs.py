@@ -272,8 +272,10 @@ def test_reasoning_is_sent_back_under_the_name_that_the_service_uses(
 
 
 @each_mode
-def test_calls_without_ids_get_one(mode: str) -> None:
-    calls = [ToolCall("", "add", '{"a": 1, "b": 1}'), ToolCall("", "add", '{"a": 2, "b": 2}')]
+@pytest.mark.parametrize("repeated", ["", "call_1"])
+def test_calls_without_ids_of_their_own_get_one(mode: str, repeated: str) -> None:
+    arguments = '{"a": 1, "b": 1}', '{"a": 2, "b": 2}'
+    calls = [ToolCall(repeated, "add", each) for each in arguments]
 
     async def body(client: Any) -> Any:
         return (await drained(client, [add]))[1]
