@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,16 +114,22 @@ class Recorder:
             newline="",
             opener=lambda p, _: os.open(p, flags, 0o600),
         ) as file:
-            if not self._begun and hasattr(os, "fchmod"):
-                os.fchmod(
-                    file.fileno(), 0o600
-                )  # an older cassette may have been readable for others
+            if not self._begun:
+                _close_to_others(file.fileno())
             file.write(text)
         self._begun = True
 
 
+def _close_to_others(descriptor: int) -> None:
+    """Take the rights of others from an older cassette; a device such as ``/dev/null`` keeps its mode."""
+    if hasattr(os, "fchmod") and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+
+
 def _check_place(path: str) -> None:
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # opening it would wait for another process
+            raise CassetteError(f"{path} cannot be recorded to: it is a named pipe.")
         with open(path, "rb") as file:
             beginning = file.read(16)
     except FileNotFoundError:

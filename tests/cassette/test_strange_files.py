@@ -19,12 +19,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "strange.cassette"
 
 
-def recorded(path: Path) -> list[dict[str, Any]]:
+def record(path: Path) -> None:
     with Simulator("One.", provider="zai") as simulator:
         with SyncClient(
             "zai", api_key="sk-test", base_url=simulator.url, record=path, trust_env=False
         ) as client:
             client.chat("Hi")
+
+
+def recorded(path: Path) -> list[dict[str, Any]]:
+    record(path)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -34,6 +38,21 @@ def test_a_pipe_and_a_device_are_refused(path: Path) -> None:
     for name in (path, Path("/dev/zero")):
         with pytest.raises(CassetteError, match="it is not a regular file"):
             Replay(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_recorded_to(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(CassetteError, match="cannot be recorded to: it is a named pipe"):
+        SyncClient(record=path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such device")
+def test_a_device_keeps_its_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(os, "fchmod", lambda _, mode: modes.append(mode))
+    record(Path(os.devnull))
+    assert modes == []
 
 
 def test_a_file_beyond_the_bound_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
